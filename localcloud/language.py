@@ -1,0 +1,82 @@
+"""A Python language host for Pulumi's engine, for where the official one is not to be had.
+
+The engine starts it as `pulumi-language-python … ENGINE_ADDRESS` and reads the port from its first line.
+The program runs in this very process, by the SDK's own server for inline programs: one interpreter
+start less than the official host, and the same runtime.
+"""
+
+import os
+import platform  # noqa: F401 - loaded before the program's folder, which may hold a module of that name
+import runpy
+import signal
+import sys
+import threading
+from concurrent import futures
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import grpc
+from pulumi.automation._server import LanguageServer
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
+
+Message = Any
+Context = Any
+
+UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+class PythonHost(LanguageServer):
+    """LanguageRuntime for programs that live in files."""
+
+    def __init__(self, engine_address: str) -> None:
+        super().__init__(lambda: None)
+        self._engine_address = engine_address
+
+    def Handshake(self, request: Message, context: Context) -> Message:
+        self._engine_address = request.engine_address or self._engine_address
+        return language_pb2.LanguageHandshakeResponse()
+
+    def GetPluginInfo(self, request: Message, context: Context) -> Message:
+        return plugin_pb2.PluginInfo(version=metadata.version("pulumi"))
+
+    def InstallDependencies(self, request: Message, context: Context) -> Message:
+        """The virtual environment is made by `make up`; there is nothing to add to it here."""
+        yield language_pb2.InstallDependenciesResponse()
+
+    def GetProgramDependencies(self, request: Message, context: Context) -> Message:
+        found = sorted((d.metadata["Name"], d.version) for d in metadata.distributions())
+        return language_pb2.GetProgramDependenciesResponse(
+            dependencies=[language_pb2.DependencyInfo(name=name, version=version) for name, version in found]
+        )
+
+    def Run(self, request: Message, context: Context) -> Message:
+        directory = Path(request.info.program_directory or request.program or request.pwd)
+        entry = directory / (request.info.entry_point or ".") / "__main__.py"
+        if not request.args:
+            request.args.append(self._engine_address)
+        os.chdir(request.pwd or directory)
+        if str(directory) not in sys.path:
+            sys.path.insert(0, str(directory))
+        self.program = lambda: runpy.run_path(str(entry), run_name="__main__") and None
+        return super().Run(request, context)
+
+
+def main() -> None:
+    """Serves until the engine ends the process."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    server = grpc.server(futures.ThreadPoolExecutor(8), options=UNLIMITED)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(PythonHost(sys.argv[-1]), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(port, flush=True)  # noqa: T201 - the protocol
+    stop.wait()
+    server.stop(None)
+    # Threads of a program that hangs must not keep the engine waiting.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""The embedded cloud's process: moto's AWS API on one port, and the AWS plugin kept warm beside it.
+
+Started by `switchyard cloud start` in a process group of its own. Prints one line of JSON when it is
+ready. Everything that it starts ends with it.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+import boto3
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+from localcloud.aws import install
+
+CONTROL = "/_switchyard/"
+REGION = "eu-west-1"
+
+
+class KeepAlive(MotoRequestHandler):
+    """Connections stay open: a run of the engine makes thousands of calls."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Says nothing of calls that went well; the log is for reading."""
+        if str(code).startswith("5"):
+            super().log_request(code, size)
+
+
+class Accounts:
+    """Credentials and a warm AWS plugin per account, made when they are first asked for."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._lock = threading.Lock()
+        self._plugins: dict[str, tuple[subprocess.Popen[str], int]] = {}
+        self._environments: dict[str, dict[str, str]] = {}
+
+    def environment(self, account: str) -> dict[str, str]:
+        """The variables with which an AWS client reaches this account here."""
+        with self._lock:
+            if account not in self._environments:
+                self._environments[account] = self._enter(account)
+            return self._environments[account]
+
+    def _enter(self, account: str) -> dict[str, str]:
+        base = {"AWS_ENDPOINT_URL": self._endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+        # boto3 reads the one, everything else the other.
+        base |= {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+        # What a user has configured for the real AWS must not leak into the embedded one.
+        base |= {"AWS_PROFILE": "", "AWS_SESSION_TOKEN": "", "AWS_MAX_ATTEMPTS": "3"}
+        keys = {"aws_access_key_id": "embedded", "aws_secret_access_key": "embedded"}
+        if account != DEFAULT_ACCOUNT_ID:
+            sts = boto3.client("sts", endpoint_url=self._endpoint, region_name=REGION, **keys)  # type: ignore[call-overload]
+            role = f"arn:aws:iam::{account}:role/switchyard"
+            given = sts.assume_role(RoleArn=role, RoleSessionName="switchyard")["Credentials"]
+            keys = {
+                "aws_access_key_id": given["AccessKeyId"],
+                "aws_secret_access_key": given["SecretAccessKey"],
+            }
+        s3 = boto3.client("s3", endpoint_url=self._endpoint, region_name=REGION, **keys)  # type: ignore[call-overload]
+        s3.create_bucket(
+            Bucket=state_bucket(account), CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        return base | {name.upper(): value for name, value in keys.items()}
+
+    def plugin_port(self, account: str) -> int:
+        """The port of the account's AWS plugin, started if need be. Raises RuntimeError."""
+        environment = {**os.environ, **self.environment(account)}
+        with self._lock:
+            kept = self._plugins.get(account)
+            if kept is None or kept[0].poll() is not None:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "localcloud.provider", "--kept"],
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+                assert process.stdout is not None  # noqa: S101 - asked for above
+                line = process.stdout.readline()
+                if not line:
+                    raise RuntimeError("the AWS plugin did not start; the log of the cloud says why")
+                kept = self._plugins[account] = process, int(line)
+            return kept[1]
+
+    def stop(self) -> None:
+        """Ends every plugin."""
+        for process, _ in self._plugins.values():
+            process.terminate()
+
+
+def state_bucket(account: str) -> str:
+    """Where the Pulumi state of an account's stacks is kept: it lives and dies with the cloud."""
+    return f"switchyard-state-{account}"
+
+
+class Application:
+    """The AWS API, and beside it a few paths for the `switchyard` command."""
+
+    def __init__(self, aws: Any) -> None:
+        self._aws = aws
+        self.accounts: Accounts | None = None
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path.startswith(CONTROL):
+            return self._control(path.removeprefix(CONTROL), start_response)
+        answer: Iterable[bytes] = self._aws(environ, start_response)
+        return answer
+
+    def _control(self, path: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        status, answer = HTTPStatus.OK, {}
+        what, _, account = path.partition("/")
+        try:
+            if what == "environment" and self.accounts:
+                answer = self.accounts.environment(account)
+            elif what == "plugin" and self.accounts:
+                answer = {"port": str(self.accounts.plugin_port(account))}
+            elif what != "health":
+                status, answer = HTTPStatus.NOT_FOUND, {"error": f"no such path: {path}"}
+        except (RuntimeError, ValueError) as error:
+            status, answer = HTTPStatus.INTERNAL_SERVER_ERROR, {"error": str(error)}
+        body = json.dumps(answer).encode()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [body]
+
+
+def main() -> None:
+    """Serves until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    port = parser.parse_args().port
+    install()
+    application = Application(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=KeepAlive)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    application.accounts = Accounts(endpoint)
+    application.accounts.environment(DEFAULT_ACCOUNT_ID)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    print(json.dumps({"endpoint": endpoint}), flush=True)  # noqa: T201 - the protocol
+    ended.wait()
+    application.accounts.stop()
+    server.shutdown()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
