@@ -12,7 +12,7 @@ balancer has at that moment; in every other it is not written at all.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pulumi
 from pulumi_aws import lb
@@ -52,6 +52,8 @@ class BlueGreenArgs:
     deregistration_delay_seconds: how long a target that leaves may finish its requests.
     slow_start_seconds: ramp for a target that has just become healthy; 0 for none.
     stickiness_seconds: how long a client stays with its colour; None for not at all.
+    production_rule_arn, test_rule_arn: the rules that an earlier run made, which tell where to look for the
+        live weights even if a priority changes; None, or an output of None, where there are none yet.
     """
 
     vpc_id: pulumi.Input[str]
@@ -64,6 +66,8 @@ class BlueGreenArgs:
     deregistration_delay_seconds: int
     slow_start_seconds: int
     stickiness_seconds: int | None
+    production_rule_arn: pulumi.Input[str | None] = None
+    test_rule_arn: pulumi.Input[str | None] = None
 
 
 class BlueGreen(pulumi.ComponentResource):
@@ -80,9 +84,13 @@ class BlueGreen(pulumi.ComponentResource):
         self.target_group_arns = {colour: group.arn for colour, group in groups.items()}
         self.target_group_arn_suffixes = {colour: group.arn_suffix for colour, group in groups.items()}
         self.production_rule_arn = self._rule(
-            f"{name}-production", args.production_listener_arn, PRODUCTION_START, args
+            f"{name}-production",
+            _Rule(args.production_listener_arn, PRODUCTION_START, args.production_rule_arn),
+            args,
         )
-        self.test_rule_arn = self._rule(f"{name}-test", args.test_listener_arn, TEST_START, args)
+        self.test_rule_arn = self._rule(
+            f"{name}-test", _Rule(args.test_listener_arn, TEST_START, args.test_rule_arn), args
+        )
         self.register_outputs(
             {
                 "target_group_arns": self.target_group_arns,
@@ -115,66 +123,85 @@ class BlueGreen(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _rule(
-        self, name: str, listener_arn: pulumi.Input[str], weights: Mapping[str, int], args: BlueGreenArgs
-    ) -> pulumi.Output[str]:
-        forward: dict[str, Any] = {
+    def _rule(self, name: str, rule: "_Rule", args: BlueGreenArgs) -> pulumi.Output[str]:
+        forward: lb.ListenerRuleActionForwardArgsDict = {
             "target_groups": [
-                {"arn": self.target_group_arns[colour], "weight": weights[colour]} for colour in COLOURS
+                {"arn": self.target_group_arns[colour], "weight": rule.start[colour]} for colour in COLOURS
             ]
         }
         if args.stickiness_seconds is not None:
             forward["stickiness"] = {"enabled": True, "duration": args.stickiness_seconds}
-        conditions: list[dict[str, Any]] = []
+        conditions: list[lb.ListenerRuleConditionArgsDict] = []
         if args.hosts:
             conditions.append({"host_header": {"values": list(args.hosts)}})
         if args.paths:
             conditions.append({"path_pattern": {"values": list(args.paths)}})
-        rule = lb.ListenerRule(
+
+        async def keep_live_weights(
+            given: pulumi.ResourceTransformArgs,
+        ) -> pulumi.ResourceTransformResult | None:
+            """Looks at the rule as it is before it is written."""
+            wanted = await _known(given.props["actions"])
+            live = await self._live_actions(await _address(given, rule.arn)) if wanted else None
+            carried = carry_live_weights(wanted, live) if live is not None else None
+            if carried is None:
+                return None
+            options = pulumi.ResourceOptions.merge(given.opts, None)
+            options.ignore_changes = [path for path in options.ignore_changes or [] if path != WEIGHTS]
+            return pulumi.ResourceTransformResult({**given.props, "actions": carried}, options)
+
+        made = lb.ListenerRule(
             name,
-            listener_arn=listener_arn,
+            listener_arn=rule.listener_arn,
             priority=args.priority,
             conditions=conditions,
             actions=[{"type": "forward", "forward": forward}],
             opts=pulumi.ResourceOptions(
-                parent=self, ignore_changes=[WEIGHTS], transforms=[self._keep_live_weights]
+                parent=self, ignore_changes=[WEIGHTS], transforms=[keep_live_weights]
             ),
         )
-        return rule.arn
+        return made.arn
 
-    async def _keep_live_weights(
-        self, args: pulumi.ResourceTransformArgs
-    ) -> pulumi.ResourceTransformResult | None:
-        """Looks at the rule as it is before it is written. Nothing is looked up for a new listener."""
-        listener_arn = await pulumi.Output.from_input(args.props["listenerArn"]).future()
-        wanted = await pulumi.Output.from_input(args.props["actions"]).future()
-        if not listener_arn or not wanted:
+    async def _live_actions(self, address: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+        """What the rule does now; None where there is no such rule."""
+        if address is None:
             return None
-        live = await self._live_actions(listener_arn, args.props["priority"])
-        if live is None:
-            return None
-        carried = carry_live_weights(wanted, live)
-        if carried is None:
-            return None
-        options = pulumi.ResourceOptions.merge(args.opts, None)
-        options.ignore_changes = [path for path in options.ignore_changes or [] if path != WEIGHTS]
-        return pulumi.ResourceTransformResult({**args.props, "actions": carried}, options)
-
-    async def _live_actions(self, listener_arn: str, priority: int) -> list[dict[str, Any]] | None:
         try:
             rule = await pulumi.runtime.invoke_async(
-                "aws:lb/getListenerRule:getListenerRule",
-                {"listenerArn": listener_arn, "priority": priority},
-                pulumi.InvokeOptions(parent=self),
+                "aws:lb/getListenerRule:getListenerRule", dict(address), pulumi.InvokeOptions(parent=self)
             )
         except Exception as error:
-            # The provider's words for a rule that is not there yet. Anything else (a throttled or failed
-            # call) must stop the update: without the live weights it is not safe.
+            # The provider's words for a rule that is not there. Anything else (a throttled or failed call)
+            # must stop the update: without the live weights it is not safe.
             if "empty result" in str(error):
                 return None
             raise
         actions: list[dict[str, Any]] = rule["actions"]
         return actions
+
+
+class _Rule(NamedTuple):
+    """A rule to make, and the one that may be there already."""
+
+    listener_arn: pulumi.Input[str]
+    start: Mapping[str, int]
+    arn: pulumi.Input[str | None]
+
+
+async def _address(
+    given: pulumi.ResourceTransformArgs, arn: pulumi.Input[str | None]
+) -> dict[str, Any] | None:
+    """Where to find the rule as it is now: by its ARN, else by its place; None on a new listener."""
+    known = await _known(arn)
+    if known:
+        return {"arn": known}
+    listener_arn = await _known(given.props["listenerArn"])
+    return {"listenerArn": listener_arn, "priority": given.props["priority"]} if listener_arn else None
+
+
+async def _known(value: pulumi.Input[Any]) -> Any:
+    """The value of an input; None while it is unknown."""
+    return await pulumi.Output.from_input(value).future()
 
 
 def carry_live_weights(

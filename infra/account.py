@@ -13,7 +13,8 @@ def caller_account() -> str:
     try:
         # STS answers the same in every region.
         sts = boto3.client("sts", region_name="us-east-1")
-        return sts.get_caller_identity()["Account"]
+        account: str = sts.get_caller_identity()["Account"]
+        return account
     except (BotoCoreError, ClientError) as error:
         raise NoAccount(
             f"AWS does not say which account this is: {error}\n"

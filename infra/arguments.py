@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pulumi
 
@@ -254,7 +254,9 @@ def database_alarms(
     )
 
 
-def blue_green(stack: Stack, name: str, network: Network, edge: LoadBalancer) -> BlueGreenArgs:
+def blue_green(
+    stack: Stack, name: str, network: Network, edge: LoadBalancer, rules: pulumi.Output[Mapping[str, Any]]
+) -> BlueGreenArgs:
     settings = stack.settings.services[name]
     check = settings.health_check
     return BlueGreenArgs(
@@ -275,6 +277,8 @@ def blue_green(stack: Stack, name: str, network: Network, edge: LoadBalancer) ->
         deregistration_delay_seconds=settings.deregistration_delay_seconds,
         slow_start_seconds=settings.slow_start_seconds,
         stickiness_seconds=settings.stickiness_seconds,
+        production_rule_arn=rules.apply(lambda services: services.get(name, {}).get("production_rule")),
+        test_rule_arn=rules.apply(lambda services: services.get(name, {}).get("test_rule")),
     )
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,10 +14,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from infra.rules import Problem, broken_rules
+from infra.rules import SECRET_VALUE, Problem, broken_rules
 from infra.settings import Settings
 
 PREFIX = "switchyard:"
+KINDS = {dict: "block", list: "list", bool: "boolean", int: "number", float: "number"}
 
 
 class InvalidSettings(Exception):
@@ -45,14 +47,15 @@ def from_engine(config: Mapping[str, str], stack: str, account: str | None) -> S
 def from_file(path: Path) -> Settings:
     """The settings in a stack's file. Raises InvalidSettings, and OSError where there is no file."""
     try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(path.read_text())
+    # A date that no calendar has, or bytes that are no text, are a ValueError.
+    except (yaml.YAMLError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         line = f"line {where.line + 1}, column {where.column + 1}" if where else "the file"
-        problem = Problem(
-            key="", given=f"{line}: {getattr(error, 'problem', error)}", allowed="well-formed YAML"
-        )
-        raise InvalidSettings(path.name, [problem]) from error
+        # What it quotes may be (part of) a secret; tokens such as '<scalar>' and ':' are not.
+        what = re.sub(r"'[^'<]{2,}'", "'…'", str(getattr(error, "problem", error)))
+        problem = Problem(key="", given=f"{line}: {what}", allowed="well-formed YAML")
+        raise InvalidSettings(path.name, [problem]) from None
     config = content.get("config") if isinstance(content, dict) else None
     if not isinstance(config, dict):
         problem = Problem(
@@ -67,6 +70,7 @@ def parse(config: Mapping[str, Any], source: str, account: str | None = None) ->
 
     `account` is the one that the credentials belong to, where that matters.
     """
+    config = {str(key): value for key, value in config.items()}
     raw = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
     problems = [
         Problem(
@@ -105,14 +109,18 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def _salvaged(model: type[M], raw: Mapping[str, Any], wrong: set[Location]) -> M:
-    """The model with what is valid in it; the attributes of the rest are missing."""
+    """The model with what is valid in it; the attributes of the rest are missing, defaults too."""
     parts: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         below = {location[1:] for location in wrong if location[:1] == (name,)}
         if name in raw and () not in below:
             with suppress(ValidationError):
                 parts[name] = _salvaged_value(field, raw[name], below)
-    return model.model_construct(**parts)
+    draft = model.model_construct(**parts)
+    for name in model.model_fields:
+        if name in raw and name not in parts:
+            draft.__dict__.pop(name, None)
+    return draft
 
 
 def _salvaged_value(field: FieldInfo, value: Any, wrong: set[Location]) -> Any:
@@ -120,11 +128,13 @@ def _salvaged_value(field: FieldInfo, value: Any, wrong: set[Location]) -> Any:
     if wrong and isinstance(kind, type) and issubclass(kind, BaseModel):
         return _salvaged(kind, value, wrong)
     if wrong and get_origin(kind) is dict:
-        value = {key: entry for key, entry in value.items() if not _is_wrong(key, wrong)}
         inner = get_args(kind)[1]
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             below = {key: {location[1:] for location in wrong if location[:1] == (key,)} for key in value}
-            return {key: _salvaged(inner, entry, below[key]) for key, entry in value.items()}
+            # An entry that is no block still has a name, and other settings may ask for it.
+            blocks = {key: entry if isinstance(entry, dict) else {} for key, entry in value.items()}
+            return {key: _salvaged(inner, blocks[key], below[key]) for key in value}
+        value = {key: entry for key, entry in value.items() if not _is_wrong(key, wrong)}
     whole: Any = Annotated[field.annotation, field]
     return TypeAdapter(whole).validate_python(value)
 
@@ -154,10 +164,24 @@ def _problem(detail: ErrorDetails) -> Problem:
 
 def _shown(location: Sequence[str], value: Any) -> str:
     """The value as it was given. What may hold a secret is never repeated."""
-    if "environment" in location[1:] or "secrets" in location:
-        return f"a {type(value).__name__} (not shown)"
+    hidden = f"a {KINDS.get(type(value), 'text')} (not shown)"
+    if _may_hold_a_secret(location, value):
+        return hidden
     text = value if isinstance(value, str) else json.dumps(value, default=str)
+    if SECRET_VALUE.search(text):
+        return hidden
     return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _may_hold_a_secret(location: Sequence[str], value: Any) -> bool:
+    """A value of a variable, and a block or list that stands where it may be one with such values."""
+    if value is None:
+        return False
+    if "environment" in location[1:] or "secrets" in location:
+        return True
+    a_whole_service = location[0] == "services" and len(location) <= 2
+    entries = value if isinstance(value, list) else [value]
+    return a_whole_service or any(isinstance(entry, dict | list) for entry in entries)
 
 
 def _described(location: Sequence[str]) -> tuple[str, type[BaseModel] | None]:

@@ -42,6 +42,7 @@ def deploy(stack: Stack) -> dict[str, Any]:
     providers = _providers(stack)
     with_provider = pulumi.ResourceOptions(provider=providers["home"])
     images = _released_images(stack, providers["home"])
+    rules = _rules_so_far(stack)
 
     key = EncryptionKey("stack", arguments.encryption_key(stack), with_provider)
     monitoring = Monitoring("monitoring", arguments.monitoring(stack, key), with_provider)
@@ -65,7 +66,7 @@ def deploy(stack: Stack) -> dict[str, Any]:
 
     services = {}
     for name in stack.settings.services:
-        colours = BlueGreen(name, arguments.blue_green(stack, name, network, edge), with_provider)
+        colours = BlueGreen(name, arguments.blue_green(stack, name, network, edge, rules), with_provider)
         parts = arguments.ServiceParts(network, edge, cluster, registry, secrets, databases, monitoring, key)
         # ECS refuses a target group that no listener uses yet.
         containers = ContainerService(
@@ -132,6 +133,12 @@ def _released_images(stack: Stack, provider: aws.Provider) -> Images:
         path=stack.images_path, recursive=True, opts=pulumi.InvokeOptions(provider=provider)
     )
     return dict(zip(found.names or [], found.values or [], strict=True))
+
+
+def _rules_so_far(stack: Stack) -> pulumi.Output[Any]:
+    """The listener rules that earlier runs made, by service, out of the stack's own last outputs."""
+    own = pulumi.StackReference(f"{pulumi.get_organization()}/{stack.project}/{stack.name}")
+    return own.get_output("services").apply(lambda services: services or {})
 
 
 def _after(options: pulumi.ResourceOptions, *needed: pulumi.Resource) -> pulumi.ResourceOptions:

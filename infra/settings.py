@@ -5,9 +5,9 @@ default. Rules that look at several keys at once are in infra/rules.py.
 """
 
 from ipaddress import IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Environment = Literal["local", "dev", "staging", "prod"]
 Name = Annotated[
@@ -34,7 +34,7 @@ Cron = Annotated[
 
 
 REFERENCE_TO_A_VALUE = (
-    r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+|[a-z0-9][a-z0-9/_-]{0,127})$"
+    r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+|[a-z0-9][a-z0-9/_-]{0,127})$"
 )
 
 
@@ -42,6 +42,14 @@ class Strict(BaseModel):
     """Frozen, and no key that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_boolean_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError(field.description or "a block of keys and values")
+        return value
 
 
 class NetworkSettings(Strict):
@@ -129,8 +137,9 @@ class ServiceSettings(Strict):
     image_repository: Annotated[
         str,
         Field(
-            pattern=r"^[a-z0-9][a-z0-9._/:-]*[a-z0-9]$",
-            description="the name of a repository that the stack makes, or the address of another",
+            # A registry may have a port; a tag would follow the repository.
+            pattern=r"^([a-z0-9][a-z0-9.-]*(:\d{1,5})?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*$",
+            description="the name of a repository that the stack makes, or the address of another; no tag",
         ),
     ]
     port: Annotated[int, Field(ge=1, le=65535, description="a port from 1 to 65535")]
@@ -233,7 +242,7 @@ class AlarmSettings(Strict):
     """When an operator is called."""
 
     error_rate_percent: Percent
-    latency_p99_seconds: Annotated[float, Field(gt=0, description="seconds, above 0")]
+    latency_p99_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False, description="seconds, above 0")]
     cpu_percent: Percent
     memory_percent: Percent
     free_storage_gib: Annotated[int, Field(ge=1, description="whole GiB")]
@@ -350,5 +359,5 @@ class Settings(Strict):
     def _ours_are_reserved(cls, tags: dict[str, str]) -> dict[str, str]:
         taken = sorted({"project", "stack", "managed-by"} & tags.keys())
         if taken:
-            raise ValueError(f"{', '.join(taken)} is set by the platform itself")
+            raise ValueError(f"tags without {', '.join(taken)}: the platform sets its own")
         return tags

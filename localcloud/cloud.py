@@ -23,6 +23,9 @@ START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 DEFAULT_ACCOUNT = "123456789012"
 
+# What a user has configured for the real AWS; it would win over the embedded cloud's credentials.
+FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
+
 Say = Callable[[str], None]
 
 
@@ -162,15 +165,23 @@ def environment(account: str = DEFAULT_ACCOUNT) -> dict[str, str]:
     return found
 
 
+def ensure_certificate(arn: str) -> None:
+    """Makes the cloud hold a self-signed certificate under this ARN of ACM, unless it holds one.
+
+    Raises CloudNotRunning, and CloudError for what is not the ARN of a certificate.
+    """
+    _ask(running(), f"certificate/{arn}")
+
+
 def exports(variables: Mapping[str, str]) -> str:
     """The variables as lines for a POSIX shell's `eval`."""
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items()) if value]
-    emptied = [
-        f"unset {name}"
-        for name, value in sorted(variables.items())
-        if not value and name != "PULUMI_CONFIG_PASSPHRASE"
-    ]
-    return "\n".join([*lines, *emptied, "export PULUMI_CONFIG_PASSPHRASE="])
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
+    return "\n".join([*lines, "unset " + " ".join(FOREIGN)])
+
+
+def applied(variables: Mapping[str, str], shell: Mapping[str, str]) -> dict[str, str]:
+    """A shell's environment with the variables in it, and without what would lead elsewhere."""
+    return {name: value for name, value in shell.items() if name not in FOREIGN} | dict(variables)
 
 
 def _ask(cloud: Cloud, path: str) -> dict[str, str]:

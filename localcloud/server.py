@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 import boto3
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -25,6 +25,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from localcloud.aws import install
+from localcloud.aws.acm import hold_certificate
 
 CONTROL = "/_switchyard/"
 REGION = "eu-west-1"
@@ -61,8 +62,7 @@ class Accounts:
         base = {"AWS_ENDPOINT_URL": self._endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
         # boto3 reads the one, everything else the other.
         base |= {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
-        # What a user has configured for the real AWS must not leak into the embedded one.
-        base |= {"AWS_PROFILE": "", "AWS_SESSION_TOKEN": "", "AWS_MAX_ATTEMPTS": "3"}
+        base |= {"AWS_MAX_ATTEMPTS": "3"}
         keys = {"aws_access_key_id": "embedded", "aws_secret_access_key": "embedded"}
         if account != DEFAULT_ACCOUNT_ID:
             sts = boto3.client("sts", endpoint_url=self._endpoint, region_name=REGION, **keys)  # type: ignore[call-overload]
@@ -125,12 +125,14 @@ class Application:
 
     def _control(self, path: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
         status, answer = HTTPStatus.OK, {}
-        what, _, account = path.partition("/")
+        what, _, named = path.partition("/")
         try:
             if what == "environment" and self.accounts:
-                answer = self.accounts.environment(account)
+                answer = self.accounts.environment(named)
             elif what == "plugin" and self.accounts:
-                answer = {"port": str(self.accounts.plugin_port(account))}
+                answer = {"port": str(self.accounts.plugin_port(named))}
+            elif what == "certificate":
+                answer = {"arn": hold_certificate(named)}
             elif what != "health":
                 status, answer = HTTPStatus.NOT_FOUND, {"error": f"no such path: {path}"}
         except (RuntimeError, ValueError) as error:

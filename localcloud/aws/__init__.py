@@ -4,6 +4,8 @@ One module per service, written as the change to moto would be.
 """
 
 import os
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 # moto reads it when it is imported: the policies that AWS itself has, such as those for AWS Backup.
@@ -13,26 +15,53 @@ from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.backup import urls as backup_urls
 from moto.backup.models import BackupBackend
 from moto.backup.responses import BackupResponse
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
 
-from localcloud.aws import application_autoscaling, backup, rds
+from localcloud.aws import application_autoscaling, backup, ec2, ecs, rds
 
 
+@cache
 def install() -> None:
-    """Adds it all. To be called once, before the server is made."""
+    """Adds it all, once however often it is called. To be called before the server is made."""
+    _application_autoscaling()
+    _backup()
+    _ec2()
+    _ecs()
+    _rds()
+
+
+def _application_autoscaling() -> None:
+    _add(application_autoscaling.Responses, ApplicationAutoScalingResponse)
+    _wrap(ApplicationAutoScalingResponse, "register_scalable_target", application_autoscaling.with_tags)
+
+
+def _backup() -> None:
     _add(backup.Models, BackupBackend)
     _add(backup.Responses, BackupResponse)
     backup_urls.url_paths |= dict.fromkeys(backup.PATHS, backup_urls.response.dispatch)
+
+
+def _ec2() -> None:
+    _wrap(SecurityGroupRule, "__init__", ec2.with_prefix_list_description)
+    _answer(SecurityGroupRule, "description", ec2.rule_description)
+    _wrap(EC2Backend, "delete_nat_gateway", ec2.with_its_interface)
+    _wrap(EC2Backend, "delete_vpc", ec2.with_its_network_acl)
+
+
+def _ecs() -> None:
+    _wrap(EC2ContainerServiceResponse, "create_service", ecs.with_all_settings)
+
+
+def _rds() -> None:
     _add(rds.Models, RDSBackend)
     _add(rds.Responses, RDSResponse)
-    _replace(DBInstance, "__init__", rds.with_its_own_id(DBInstance.__init__))
-    _replace(DBInstance, "set_as_replica", rds.with_a_new_id(DBInstance.set_as_replica))
-    _add(application_autoscaling.Responses, ApplicationAutoScalingResponse)
-    register = ApplicationAutoScalingResponse.register_scalable_target
-    _replace(
-        ApplicationAutoScalingResponse, "register_scalable_target", application_autoscaling.with_tags(register)
-    )
+    _wrap(DBInstance, "__init__", rds.with_what_it_was_given)
+    _wrap(RDSBackend, "create_db_instance_read_replica", rds.as_an_instance_of_its_own)
+    _answer(DBInstance, "performance_insights_enabled", rds.performance_insights_enabled)
 
 
 def _add(ours: type, moto_class: type) -> None:
@@ -41,5 +70,10 @@ def _add(ours: type, moto_class: type) -> None:
             setattr(moto_class, name, method)
 
 
-def _replace(moto_class: type, name: str, method: Any) -> None:
-    setattr(moto_class, name, method)
+def _wrap(moto_class: type, name: str, wrapper: Callable[[Any], Any]) -> None:
+    setattr(moto_class, name, wrapper(getattr(moto_class, name)))
+
+
+def _answer(moto_class: type, name: str, getter: Callable[[Any], Any]) -> None:
+    """Answers are made from attributes: one that is looked up by this name."""
+    setattr(moto_class, name, property(getter))

@@ -20,7 +20,7 @@ class Models(BackupBackend):
 
     def create_backup_selection(self, plan_id: str, selection: Json, creator_request_id: str | None) -> Json:
         """The new selection. Raises ResourceNotFoundException for a plan that is not there."""
-        made = {
+        made: Json = {
             "BackupPlanId": plan_id,
             "SelectionId": str(mock_random.uuid4()),
             "BackupSelection": selection,

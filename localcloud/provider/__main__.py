@@ -27,10 +27,15 @@ def main() -> int:
         return 1
     print(provider.port, flush=True)  # noqa: T201 - the protocol
     if kept:
-        threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+        threading.Thread(target=_set_at_end_of_input, args=(ended,), daemon=True).start()
     ended.wait()
     provider.stop()
     os._exit(0)
+
+
+def _set_at_end_of_input(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 if __name__ == "__main__":

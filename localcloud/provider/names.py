@@ -4,8 +4,9 @@ The table holds the types that the program uses, no more; it was derived from th
 tests hold every type and property of the program against it.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 # The pulumi-aws that it stands in for.
 VERSION = "7.51.1"
@@ -82,10 +83,39 @@ FUNCTIONS: Mapping[str, str] = {
     "aws:ssm/getParametersByPath:getParametersByPath": "ssm_parameters_by_path",
 }
 
-# Top-level properties whose names differ: pulumi-aws's -> the bridge's.
-PROPERTIES: Mapping[str, Mapping[str, str]] = {
-    "aws:cloudwatch/metricAlarm:MetricAlarm": {"name": "alarmName"},
-    "aws:sns/topicSubscription:TopicSubscription": {"topic": "topicArn"},
+
+@dataclass(frozen=True, kw_only=True)
+class Rename:
+    """A property that the bridge calls differently.
+
+    holders: the properties that lead to it, lists passed through; none for a top-level one.
+    ours, theirs: its name in pulumi-aws and in the bridge.
+    listed: one object in pulumi-aws, a list of one in the bridge.
+    """
+
+    holders: tuple[str, ...] = ()
+    ours: str
+    theirs: str
+    listed: bool = False
+
+
+def _plural(name: str) -> Rename:
+    return Rename(holders=("rules",), ours=name, theirs=f"{name}s", listed=True)
+
+
+_FIREWALL_RULES = (Rename(ours="ingress", theirs="ingresses"), Rename(ours="egress", theirs="egresses"))
+
+PROPERTIES: Mapping[str, tuple[Rename, ...]] = {
+    "aws:cloudwatch/metricAlarm:MetricAlarm": (Rename(ours="name", theirs="alarmName"),),
+    "aws:ec2/defaultNetworkAcl:DefaultNetworkAcl": _FIREWALL_RULES,
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _FIREWALL_RULES,
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": (
+        _plural("abortIncompleteMultipartUpload"),
+        _plural("expiration"),
+        _plural("filter"),
+        _plural("noncurrentVersionExpiration"),
+    ),
+    "aws:sns/topicSubscription:TopicSubscription": (Rename(ours="topic", theirs="topicArn"),),
 }
 
 # Blocks of the provider's own configuration: one object in pulumi-aws, a list of one in the bridge.
@@ -138,16 +168,25 @@ def bridge_urn(urn: str) -> str:
     return "::".join([head, project, f"{parents}{dollar}{bridge_type(own)}", name])
 
 
-def rename(properties: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """The same properties under other keys."""
-    return {names.get(key, key): value for key, value in properties.items()}
+def renames(token: str) -> tuple[Rename, ...]:
+    """The properties of a type that the bridge calls differently."""
+    return PROPERTIES.get(token, ())
 
 
-def to_bridge(token: str) -> Mapping[str, str]:
-    """pulumi-aws's property names of a type -> the bridge's, where they differ."""
-    return PROPERTIES.get(token, {})
+def bridge_path(token: str, path: str) -> str:
+    """A property path such as `rules[0].filter.prefix`, as the bridge spells it."""
+    for rename in renames(token):
+        path = _path(path, rename, rename.ours, rename.theirs + ("[0]" if rename.listed else ""))
+    return path
 
 
-def from_bridge(token: str) -> Mapping[str, str]:
-    """The bridge's property names of a type -> pulumi-aws's, where they differ."""
-    return {theirs: ours for ours, theirs in to_bridge(token).items()}
+def own_path(token: str, path: str) -> str:
+    """A property path out of the bridge, as pulumi-aws spells it."""
+    for rename in renames(token):
+        path = _path(path, rename, rename.theirs + (r"(?:\[\d+\])?" if rename.listed else ""), rename.ours)
+    return path
+
+
+def _path(path: str, rename: Rename, old: str, new: str) -> str:
+    holders = "".join(rf"{holder}(?:\[[^\]]*\])?\." for holder in rename.holders)
+    return re.sub(rf"^({holders}){old}(?=[.\[]|$)", lambda match: match.group(1) + new, path)

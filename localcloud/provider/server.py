@@ -19,7 +19,7 @@ import grpc
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from localcloud.provider import names
+from localcloud.provider import names, properties
 from localcloud.provider.binaries import Binaries
 from localcloud.provider.bridge import UNLIMITED, Bridge, BridgeFailed
 
@@ -208,21 +208,18 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def CheckConfig(self, request: Message, context: Context) -> Message:
         with _reported(context):
-            answer = self._pool.checked(_with_blocks_as_lists(request, "olds", "news"))
-            for name in names.CONFIGURATION_BLOCKS:
-                if name in answer.inputs.fields and answer.inputs.fields[name].HasField("list_value"):
-                    block = answer.inputs.fields[name].list_value.values[0]
-                    answer.inputs.fields[name].CopyFrom(type(block).FromString(block.SerializeToString()))
+            answer = self._pool.checked(properties.configuration_to_bridge(request, "olds", "news"))
+            properties.configuration_from_bridge(answer)
             return answer
 
     def DiffConfig(self, request: Message, context: Context) -> Message:
         with _reported(context):
-            asked = _with_blocks_as_lists(request, "olds", "news", "old_inputs")
+            asked = properties.configuration_to_bridge(request, "olds", "news", "old_inputs")
             return self._pool.spare().stub.DiffConfig(asked)
 
     def Configure(self, request: Message, context: Context) -> Message:
         with _reported(context):
-            asked = _with_blocks_as_lists(request, "args")
+            asked = properties.configuration_to_bridge(request, "args")
             self._session(context).bridge, answer = self._pool.configured(asked)
             return answer
 
@@ -233,12 +230,12 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Diff(self, request: Message, context: Context) -> Message:
         answer = self._forward("Diff", request, context, inputs=("olds", "news", "old_inputs"))
-        ours = names.from_bridge(names.urn_type(request.urn))
-        if not ours:
+        token = names.urn_type(request.urn)
+        if not names.renames(token):
             return answer
         for paths in (answer.replaces, answer.stables, answer.diffs):
-            paths[:] = [_rename_path(path, ours) for path in paths]
-        detailed = {_rename_path(path, ours): diff for path, diff in answer.detailedDiff.items()}
+            paths[:] = [names.own_path(token, path) for path in paths]
+        detailed = {names.own_path(token, path): diff for path, diff in answer.detailedDiff.items()}
         answer.ClearField("detailedDiff")
         for path, diff in detailed.items():
             answer.detailedDiff[path].CopyFrom(diff)
@@ -284,14 +281,13 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             asked.urn = names.bridge_urn(request.urn)
             asked.type = names.bridge_type(token)
             if hasattr(asked, "ignoreChanges"):
-                theirs = names.to_bridge(token)
-                asked.ignoreChanges[:] = [_rename_path(path, theirs) for path in request.ignoreChanges]
+                asked.ignoreChanges[:] = [names.bridge_path(token, path) for path in request.ignoreChanges]
             for name in inputs:
-                _rename_keys(asked, name, names.to_bridge(token))
+                properties.to_bridge(asked, name, token)
             with self._relay.answering(asked.urn, request.urn, session.engine):
                 answer = self._call(method, asked, session)
             for name in outputs:
-                _rename_keys(answer, name, names.from_bridge(token))
+                properties.from_bridge(answer, name, token)
             return answer
 
     def _call(self, method: str, request: Message, session: Session) -> Message:
@@ -302,41 +298,6 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
             return call.result()
         finally:
             session.calls.discard(call)
-
-
-def _with_blocks_as_lists(request: Message, *fields: str) -> Message:
-    """A copy of a configuration request in which the bridge finds its blocks as lists of one.
-
-    The engine passes nested values of a provider as JSON text.
-    """
-    asked = type(request)()
-    asked.CopyFrom(request)
-    for properties in (getattr(asked, name).fields for name in fields if asked.HasField(name)):
-        for name in names.CONFIGURATION_BLOCKS:
-            if name not in properties:
-                continue
-            value = properties[name]
-            if value.HasField("string_value"):
-                json_format.Parse(value.string_value, value)
-            if value.HasField("struct_value"):
-                block = type(value).FromString(value.SerializeToString())
-                value.list_value.values.append(block)
-    return asked
-
-
-def _rename_keys(message: Message, name: str, keys: Any) -> None:
-    if not keys or not message.HasField(name):
-        return
-    properties = getattr(message, name).fields
-    for old, new in keys.items():
-        if old in properties:
-            properties[new].CopyFrom(properties[old])
-            del properties[old]
-
-
-def _rename_path(path: str, keys: Any) -> str:
-    head = path.split(".", 1)[0].split("[", 1)[0]
-    return keys.get(head, head) + path[len(head) :]
 
 
 @contextmanager

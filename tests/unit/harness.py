@@ -1,7 +1,7 @@
 """Runs a Pulumi program under mocks and keeps every registration, options included."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,10 @@ class Deployment:
 
     resources: list[Registered] = field(default_factory=list)
     calls: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    # The provider of each call, in the same order; empty for the default one.
+    call_providers: list[str] = field(default_factory=list)
+    # By type and name. Mocks run none of them: see `transformed`.
+    transforms: dict[tuple[str, str], list[pulumi.ResourceTransform]] = field(default_factory=dict)
     result: Any = None
 
     def one(self, type_: str, name: str | None = None) -> Registered:
@@ -61,23 +65,34 @@ class Deployment:
         return counts
 
 
+# What an invoke's token is answered with: its result, or the error that it fails with.
+Answers = Mapping[str, Mapping[str, Any] | Exception]
+
+
 class _Mocks(pulumi_mocks.Mocks):
-    def __init__(self, deployment: Deployment, answers: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, deployment: Deployment, answers: Answers) -> None:
         self.deployment = deployment
         self.answers = answers
 
     def call(self, args: pulumi_mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         self.deployment.calls.append((args.token, args.args))
+        self.deployment.call_providers.append(args.provider)
         if args.token not in self.answers:
             raise AssertionError(f"the program called {args.token}({args.args}), which no test answers")
-        return dict(self.answers[args.token]), None
+        answer = self.answers[args.token]
+        if isinstance(answer, Exception):
+            raise answer
+        return dict(answer), []
 
     def new_resource(self, args: pulumi_mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.deployment.transforms[args.typ, args.name] = args.transforms
         kind = args.typ.rsplit(":", 1)[-1]
         outputs = {
             "arn": f"arn:aws:{kind}:{REGION}:{ACCOUNT}:{args.name}",
             "name": args.name,
             "arnSuffix": f"{kind}/{args.name}/0123456789abcdef",
+            # What a stack reference reads: this stack has no outputs yet.
+            "outputs": {},
             "repositoryUrl": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{args.name}",
             "publicIp": "192.0.2.1",
             "defaultNetworkAclId": f"{args.name}-default-acl",
@@ -86,7 +101,9 @@ class _Mocks(pulumi_mocks.Mocks):
             "keyId": f"key-{args.name}",
             "address": f"{args.name}.rds.example.com",
             "dashboardArn": f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{args.name}",
-            "masterUserSecrets": [{"secretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{args.name}"}],
+            "masterUserSecrets": [
+                {"secretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{args.name}"}
+            ],
         }
         return f"{args.name}-id", {**outputs, **args.inputs}
 
@@ -97,7 +114,7 @@ class _Monitor(pulumi_mocks.MockMonitor):
         self.deployment = deployment
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name of the RPC
-        answer = super().RegisterResource(request)
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type != "pulumi:pulumi:Stack":
             inputs = rpc.deserialize_properties(request.object, keep_unknowns=False)
             secrets = {key for key, value in inputs.items() if rpc.is_rpc_secret(value)}
@@ -123,7 +140,7 @@ class _Monitor(pulumi_mocks.MockMonitor):
 def deploy(
     program: Callable[[], Any],
     *,
-    answers: Mapping[str, Mapping[str, Any]] | None = None,
+    answers: Answers | None = None,
     preview: bool = False,
     stack: str = "test",
 ) -> Deployment:
@@ -150,6 +167,44 @@ def deploy(
         loop.close()
         asyncio.set_event_loop(None)
     return deployment
+
+
+def transformed(
+    deployment: Deployment,
+    type_: str,
+    name: str,
+    *,
+    answers: Answers | None = None,
+    changed: Mapping[str, Any] | None = None,
+) -> pulumi.ResourceTransformResult | None:
+    """What the one transform of a resource makes of its inputs, with `changed` in their place.
+
+    Its calls are added to the deployment's. Raises whatever the transform raised.
+    """
+    registered = deployment.one(type_, name)
+    (transform,) = deployment.transforms[type_, name]
+    mocks = _Mocks(deployment, answers or {})
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        monitor = _Monitor(mocks, deployment)
+        pulumi_mocks.set_mocks(mocks, project="switchyard", stack="test", preview=False, monitor=monitor)
+
+        async def run() -> pulumi.ResourceTransformResult | None:
+            given = pulumi.ResourceTransformArgs(
+                custom=True,
+                type_=type_,
+                name=name,
+                props={**registered.inputs, **(changed or {})},
+                opts=pulumi.ResourceOptions(ignore_changes=list(registered.ignore_changes)),
+            )
+            result = transform(given)
+            return await result if isinstance(result, Awaitable) else result
+
+        return loop.run_until_complete(run())
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
 
 
 def value_of(output: pulumi.Input[Any]) -> Any:

@@ -280,3 +280,11 @@ def test_callers_get_the_names_of_a_databases_alarms() -> None:
         "switchyard-test-orders-replica-1-replica-lag",
         "switchyard-test-orders-replica-2-replica-lag",
     ]
+
+
+def test_the_types_are_state_and_stay_as_they_are() -> None:
+    components = [r for d in (of_service(), of_database()) for r in d.resources if r.type != ALARM]
+    assert [(r.type, r.name) for r in components] == [
+        ("switchyard:monitoring:ServiceAlarms", "api"),
+        ("switchyard:monitoring:DatabaseAlarms", "orders"),
+    ]

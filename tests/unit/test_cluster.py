@@ -67,3 +67,12 @@ def test_callers_get_the_cluster_and_the_sessions_log_group() -> None:
     assert value_of(made.arn) == "arn:aws:Cluster:eu-west-1:123456789012:main-cluster"
     assert value_of(made.name) == "switchyard-test"
     assert value_of(made.session_log_group_arn) == "arn:aws:LogGroup:eu-west-1:123456789012:main-sessions"
+
+
+def test_type_and_names_are_state_and_stay_as_they_are() -> None:
+    assert {r.type: r.name for r in cluster().resources} == {
+        "switchyard:compute:Cluster": "main",
+        CLUSTER: "main-cluster",
+        CAPACITY: "main-capacity",
+        LOG_GROUP: "main-sessions",
+    }, "another name makes Pulumi delete and create; rename with an alias only"

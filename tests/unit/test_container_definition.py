@@ -127,8 +127,11 @@ def test_the_limits_of_the_stop_timeout_are_allowed(seconds: int) -> None:
 
 
 def test_a_name_is_a_setting_or_a_secret_never_both() -> None:
-    with pytest.raises(ValueError, match=r"\['A'\] of api are in environment and in secrets"):
-        definitions(environment={"A": "1", "B": "2"}, secrets={"A": "arn:a"})
+    with pytest.raises(ValueError, match=r"\['A', 'B', 'C'\] of api are in environment and in secrets"):
+        definitions(
+            environment={"C": "3", "A": "1", "D": "4", "B": "2"},
+            secrets={"B": "arn:b", "C": "arn:c", "A": "arn:a"},
+        )
 
 
 def test_each_directory_gets_one_volume_whatever_the_order() -> None:

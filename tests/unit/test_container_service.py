@@ -306,3 +306,11 @@ def test_callers_get_names_and_arns_by_colour() -> None:
     }
     assert value_of(made.execution_role_arn) == f"arn:aws:Role:{REGION}:{ACCOUNT}:api-roles-execution"
     assert value_of(made.task_role_arn) == f"arn:aws:Role:{REGION}:{ACCOUNT}:api-roles-task"
+
+
+def test_types_and_names_are_state_and_stay_as_they_are() -> None:
+    resources = service().resources
+    assert {(r.type, r.name, r.parent) for r in resources if not r.type.startswith("aws:")} == {
+        ("switchyard:compute:ContainerService", "api", "switchyard-test"),
+        ("switchyard:compute:TaskRoles", "api-roles", "api"),
+    }, "another name makes Pulumi delete and create; rename with an alias only"

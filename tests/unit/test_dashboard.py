@@ -194,3 +194,12 @@ def test_callers_get_the_dashboards_name_and_arn() -> None:
     made = dashboard().result
     assert value_of(made.name) == "switchyard-test"
     assert value_of(made.arn) == f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/main-dashboard"
+
+
+def test_titles_are_text_and_graphs_are_metrics() -> None:
+    assert [w["type"] for w in widgets("api")] == ["text"] + ["metric"] * 6
+
+
+def test_the_type_is_state_and_stays_as_it_is() -> None:
+    (component,) = [r for r in dashboard().resources if r.type != DASHBOARD]
+    assert (component.type, component.name) == ("switchyard:monitoring:Dashboard", "main")

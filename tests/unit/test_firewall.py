@@ -190,6 +190,7 @@ def test_a_firewall_creates_nothing_else_and_owns_all_of_it() -> None:
     assert made.count() == {GROUP: 4, INGRESS: 9, EGRESS: 6, DEFAULT_GROUP: 1, DEFAULT_ACL: 1}
     owners = {resource.parent for resource in made.resources if resource.name != "fw"}
     assert owners == {"fw"}
+    assert made.one(DEFAULT_GROUP).name == made.one(DEFAULT_ACL).name == "fw-default"
     assert made.one("switchyard:network:Firewall").name == "fw", "a type token is state for ever"
 
 

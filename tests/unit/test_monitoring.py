@@ -116,3 +116,14 @@ def test_callers_find_log_groups_by_their_short_names() -> None:
         "api": "arn:aws:LogGroup:eu-west-1:123456789012:watch-api",
         "web": "arn:aws:LogGroup:eu-west-1:123456789012:watch-web",
     }
+
+
+def test_type_and_names_are_state_and_stay_as_they_are() -> None:
+    deployment = monitoring(emails=("a@example.com",), log_groups=("api",))
+    assert {r.type: r.name for r in deployment.resources} == {
+        "switchyard:monitoring:Monitoring": "watch",
+        TOPIC: "watch-topic",
+        POLICY: "watch-topic",
+        SUBSCRIPTION: "watch-a@example.com",
+        LOG_GROUP: "watch-api",
+    }, "another name makes Pulumi delete and create; rename with an alias only"

@@ -96,9 +96,13 @@ def test_adding_a_zone_leaves_every_other_resource_of_the_two_zones_as_it_is() -
 
 def test_with_nat_per_zone_each_zone_leaves_by_itself() -> None:
     made = network()
-    assert [(n.inputs["subnetId"], n.inputs["allocationId"]) for n in made.of(NAT)] == [
-        ("main-public-eu-west-1a-id", "main-nat-address-eu-west-1a-id"),
-        ("main-public-eu-west-1b-id", "main-nat-address-eu-west-1b-id"),
+    assert [gateway.inputs for gateway in made.of(NAT)] == [
+        {
+            "subnetId": f"main-public-{zone}-id",
+            "allocationId": f"main-nat-address-{zone}-id",
+            "tags": {"Name": f"switchyard-test-nat-{zone}"},
+        }
+        for zone in ZONES[:2]
     ]
     assert nat_of_private_routes(made) == {
         "main-private-eu-west-1a-routes-id": "main-nat-eu-west-1a-id",
@@ -124,10 +128,12 @@ def nat_of_private_routes(made: Deployment) -> dict[str, str]:
 
 
 def test_nat_addresses_are_fixed_and_wait_for_the_internet_gateway() -> None:
-    for address in (made := network()).of(ADDRESS):
-        assert address.inputs["domain"] == "vpc"
-        assert address.dependencies == ("main-internet",), "AWS gives a VPC no address before"
-    assert len(made.of(ADDRESS)) == 2
+    made = network()
+    assert made.one(INTERNET).inputs == {"vpcId": "main-vpc-id", "tags": {"Name": "switchyard-test"}}
+    assert [(address.inputs, address.dependencies) for address in made.of(ADDRESS)] == [
+        ({"domain": "vpc", "tags": {"Name": f"switchyard-test-nat-{zone}"}}, ("main-internet",))
+        for zone in ZONES[:2]
+    ], "an address may need the internet gateway to be attached first"
 
 
 def test_the_public_tier_is_reached_and_the_private_and_data_tiers_are_not() -> None:

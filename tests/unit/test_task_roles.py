@@ -244,3 +244,13 @@ def test_callers_get_both_roles_and_the_roles_belong_to_the_component() -> None:
     assert value_of(deployment.result.execution_role_arn) == f"arn:aws:Role:{REGION}:{ACCOUNT}:api-execution"
     assert value_of(deployment.result.task_role_arn) == f"arn:aws:Role:{REGION}:{ACCOUNT}:api-task"
     assert {r.parent for r in deployment.resources if r.type.startswith("aws:")} == {"api"}
+
+
+def test_the_type_is_state_and_stays_as_it_is() -> None:
+    (component,) = [r for r in roles().resources if not r.type.startswith("aws:")]
+    assert (component.type, component.name) == ("switchyard:compute:TaskRoles", "api")
+
+
+def test_half_a_session_is_no_session() -> None:
+    for deployment in (roles(session_log_group_arn="arn:sessions"), roles(session_kms_key_arn="arn:key")):
+        assert deployment.count() == {ROLE: 2, POLICY: 1}, "a session is encrypted and on record, or refused"

@@ -1,0 +1,168 @@
+"""The `switchyard` command. Each subcommand is a thin layer over a module that can be used without it."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from localcloud.errors import CloudError
+from switchyard.errors import SwitchyardError
+
+app = typer.Typer(
+    help="Blue/green on AWS: an embedded cloud to try it on, and what is where.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cloud_app = typer.Typer(help="The embedded cloud: an AWS API and Pulumi's engine, on this machine alone.")
+app.add_typer(cloud_app, name="cloud", no_args_is_help=True)
+
+StackName = Annotated[str, typer.Option("--stack", "-s", help="The stack, as in Pulumi.<stack>.yaml.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+
+FAILED = 1
+INTERRUPTED = 128 + signal.SIGINT
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Says what is being done: one changing line on a terminal, a line for each step elsewhere."""
+    if err.is_terminal:
+        with err.status("") as status:
+            yield status.update
+    else:
+        yield lambda line: err.print(line, markup=False)
+
+
+def fail(message: str) -> NoReturn:
+    """Ends the command with a message on standard error and status 1."""
+    err.print("[bold red]error:[/] ", end="")
+    err.print(message, markup=False)
+    raise typer.Exit(FAILED)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, for programs."""
+    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+@cloud_app.command("start")
+def cloud_start(
+    port: Annotated[int, typer.Option(help="Port of the AWS API; 0 takes a free one.")] = 0,
+) -> None:
+    """Start the embedded cloud in the background. Safe to repeat."""
+    from localcloud import cloud
+
+    with progress() as say:
+        started = cloud.start(say, port)
+    out.print(f"The embedded cloud runs. AWS endpoint: {started.endpoint}")
+    out.print('To use it from this shell: eval "$(switchyard cloud env)"', markup=False)
+
+
+@cloud_app.command("stop")
+def cloud_stop() -> None:
+    """Stop the embedded cloud. All that was deployed to it is gone."""
+    from localcloud import cloud
+
+    out.print("Stopped." if cloud.stop() else "It was not running.")
+
+
+@cloud_app.command("status")
+def cloud_status(as_json: AsJson = False) -> None:
+    """Say whether the embedded cloud runs, and where. Status 1 if it does not."""
+    from localcloud import cloud
+
+    found = cloud.recorded()
+    alive = found is not None and found.alive
+    endpoint = found.endpoint if found and alive else None
+    if as_json:
+        print_json({"running": alive, "endpoint": endpoint, "pid": found.pid if found and alive else None})
+    else:
+        out.print(f"running, AWS endpoint {endpoint}" if alive else "not running: switchyard cloud start")
+    raise typer.Exit(0 if alive else FAILED)
+
+
+@cloud_app.command("env")
+def cloud_env(
+    stack: StackName = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Print the variables that point pulumi, the AWS CLI, boto3 and Terraform at the embedded cloud.
+
+    Use it as: eval "$(switchyard cloud env)". Each stack is in the AWS account that its settings allow.
+    """
+    from localcloud import cloud
+    from switchyard.stacks import account_of
+
+    variables = cloud.environment(account_of(stack))
+    if as_json:
+        print_json(variables)
+    else:
+        sys.stdout.write(cloud.exports(variables) + "\n")
+
+
+@cloud_app.command("up")
+def cloud_up(stack: StackName = "local") -> None:
+    """Start the embedded cloud and bring a stack up on it. Safe to repeat, also after a kill."""
+    from switchyard import embedded
+
+    with progress() as say:
+        result = embedded.up(stack, say)
+    embedded.render(result, out)
+
+
+@cloud_app.command("down")
+def cloud_down(stack: StackName = "local") -> None:
+    """Destroy a stack on the embedded cloud, and stop the cloud."""
+    from switchyard import embedded
+
+    with progress() as say:
+        embedded.down(stack, say)
+    out.print("Everything is gone.")
+
+
+@app.command()
+def status(stack: StackName = "local", as_json: AsJson = False) -> None:
+    """Show a stack: its resources by component, its services, their colours and weights."""
+    from switchyard import status as status_module
+
+    found = status_module.read(stack)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        status_module.render(found, out)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is there, what is missing, and what to do. Status 1 if something needed is missing."""
+    from switchyard import doctor as doctor_module
+
+    findings = doctor_module.examine()
+    if as_json:
+        print_json([finding.as_dict() for finding in findings])
+    else:
+        doctor_module.render(findings, out)
+    raise typer.Exit(FAILED if any(finding.broken for finding in findings) else 0)
+
+
+def main() -> None:
+    """Runs the command. A mistake or a fault is one message and a status; never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except (SwitchyardError, CloudError) as error:
+        err.print("[bold red]error:[/] ", end="")
+        err.print(str(error), markup=False)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,97 @@
+"""Brings stacks up and down on the embedded cloud, with progress and a truthful end."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pulumi.automation as auto
+from pulumi.automation import EngineEvent, OpType
+from rich.console import Console
+
+from localcloud import cloud
+from switchyard import status as status_module
+from switchyard.errors import DeploymentFailed
+from switchyard.stacks import project_name, settings_of, workspace
+
+Say = Callable[[str], None]
+
+# In a log, a line every so often shows that work goes on.
+QUIET_SECONDS = 5.0
+
+
+@dataclass(kw_only=True)
+class Watcher:
+    """Turns the engine's events into one line of progress, and keeps what went wrong."""
+
+    say: Say
+    verb: str
+    done: int = 0
+    open: dict[str, float] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    last_said: float = 0.0
+
+    def __call__(self, event: EngineEvent) -> None:
+        """Takes one event of the engine."""
+        before = event.resource_pre_event
+        if before and before.metadata.op != OpType.SAME:
+            self.open[before.metadata.urn] = time.monotonic()
+        if event.res_outputs_event:
+            self.done += 1
+            self.open.pop(event.res_outputs_event.metadata.urn, None)
+        if event.diagnostic_event and event.diagnostic_event.severity == "error":
+            self.errors.append(event.diagnostic_event.message.strip())
+        if time.monotonic() - self.last_said > QUIET_SECONDS:
+            self.last_said = time.monotonic()
+            self.say(self.line())
+
+    def line(self) -> str:
+        """What has been done and what is waited for, longest first."""
+        waiting = sorted(self.open.items(), key=lambda entry: entry[1])[:3]
+        names = ", ".join(urn.rsplit("::", 1)[-1] for urn, _ in waiting)
+        return f"{self.verb}: {self.done} resources done" + (f"; waiting for {names}" if names else "")
+
+
+def up(stack: str, say: Say) -> "status_module.StackStatus":
+    """Brings the stack up and returns its status. Raises SwitchyardError or CloudError."""
+    settings = settings_of(stack)
+    cloud.start(say)
+    if settings.edge.certificate_arn:
+        cloud.ensure_certificate(settings.edge.certificate_arn)
+    say(f"Bringing up stack {stack}")
+    engine = workspace(stack)
+    selected = auto.create_or_select_stack(stack_name=stack, work_dir=engine.work_dir, opts=_options(engine))
+    watcher = Watcher(say=say, verb=f"Bringing up {stack}")
+    _run(lambda: selected.up(on_event=watcher, suppress_outputs=True), watcher)
+    return status_module.read(stack)
+
+
+def down(stack: str, say: Say) -> None:
+    """Destroys the stack, and stops the cloud. Raises SwitchyardError or CloudError."""
+    found = cloud.recorded()
+    if found is not None and found.alive:
+        engine = workspace(stack)
+        if stack in {summary.name for summary in engine.list_stacks()}:
+            selected = auto.select_stack(stack_name=stack, work_dir=engine.work_dir, opts=_options(engine))
+            watcher = Watcher(say=say, verb=f"Taking down {stack}")
+            _run(lambda: selected.destroy(on_event=watcher, suppress_outputs=True), watcher)
+    say("Stopping the embedded cloud")
+    cloud.stop()
+
+
+def _options(engine: auto.LocalWorkspace) -> auto.LocalWorkspaceOptions:
+    return auto.LocalWorkspaceOptions(env_vars=dict(engine.env_vars), pulumi_command=engine.pulumi_command)
+
+
+def _run(work: Callable[[], object], watcher: Watcher) -> None:
+    try:
+        work()
+    except auto.CommandError as error:
+        said = "\n".join(dict.fromkeys(watcher.errors)) or str(error)
+        raise DeploymentFailed(f"{watcher.verb} failed:\n{said}\nMend it and run the same again.") from None
+
+
+def render(result: "status_module.StackStatus", console: Console) -> None:
+    """What came up, and where to go from here."""
+    status_module.render(result, console)
+    hint = f'eval "$(switchyard cloud env)"; aws ecs list-services --cluster {project_name()}-{result.stack}'
+    console.print(f"Look at it with the AWS CLI: {hint}", markup=False, soft_wrap=True)

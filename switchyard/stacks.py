@@ -1,0 +1,65 @@
+"""Stacks as a user names them: their settings, their environment, the engine's view of them."""
+
+import os
+from collections.abc import Mapping
+
+import pulumi.automation as auto
+import yaml
+
+from infra.load import InvalidSettings, from_file
+from infra.settings import Settings
+from localcloud import cloud
+from localcloud.paths import PROJECT, WORKSPACE
+from switchyard.errors import SwitchyardError, UnknownStack
+
+
+def project_name() -> str:
+    """The project's name, as in Pulumi.yaml."""
+    name: str = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["name"]
+    return name
+
+
+def settings_of(stack: str) -> Settings:
+    """The stack's settings. Raises UnknownStack, or SwitchyardError with every mistake in them."""
+    path = PROJECT / f"Pulumi.{stack}.yaml"
+    if not path.exists():
+        have = sorted(found.name.split(".")[1] for found in PROJECT.glob("Pulumi.*.yaml"))
+        raise UnknownStack(f"there is no {path.name}; the stacks are: {', '.join(have)}")
+    try:
+        return from_file(path)
+    except InvalidSettings as error:
+        raise SwitchyardError(str(error)) from None
+
+
+def account_of(stack: str) -> str:
+    """The first account that the stack may be deployed to."""
+    return settings_of(stack).accounts[0]
+
+
+def is_embedded(stack: str) -> bool:
+    """Whether the stack lives on the embedded cloud: local always, others while their account is there.
+
+    A shell that has run `switchyard cloud env` talks to the embedded cloud about every stack.
+    """
+    found = cloud.recorded()
+    here = found is not None and os.environ.get("AWS_ENDPOINT_URL") == found.endpoint
+    return here or settings_of(stack).environment == "local"
+
+
+def environment_of(stack: str) -> Mapping[str, str]:
+    """What the engine and AWS clients need to reach the stack, beside the shell's own variables."""
+    return cloud.environment(account_of(stack)) if is_embedded(stack) else {}
+
+
+def workspace(stack: str) -> auto.LocalWorkspace:
+    """Pulumi's view of the project, in the stack's environment."""
+    environment = environment_of(stack)
+    for name in cloud.FOREIGN if environment else ():
+        # The SDK can only add variables to what this process has.
+        os.environ.pop(name, None)
+    embedded = (WORKSPACE / "bin" / "pulumi").exists()
+    return auto.LocalWorkspace(
+        work_dir=str(PROJECT),
+        env_vars=dict(environment),
+        pulumi_command=auto.PulumiCommand(root=str(WORKSPACE)) if embedded else None,
+    )

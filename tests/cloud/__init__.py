@@ -1,0 +1,1 @@
+"""The real engine and the real AWS provider against the embedded cloud."""
