@@ -31,8 +31,9 @@ class ContainerServiceArgs:
     subnet_ids: private subnets, one per zone.
     security_group_id: who may reach the tasks, and what they may reach.
     images: by colour, `repository@sha256:<digest>`; a tag is refused.
-    initial_desired_counts: by colour, tasks at creation and never again. Registering a scalable target
-        makes AWS lift a count below `minimum_tasks` up to it, suspended or not.
+    initial_desired_counts: by colour, tasks at creation and never again.
+    autoscaled_colours: colours that something has been released to. Registering a scalable target makes AWS
+        lift the count up to `minimum_tasks`, suspended or not: a colour that has nothing to run gets none.
     container_port: port that the application listens on.
     cpu, memory_mib: size of a task, in CPU units (1024 is one vCPU) and MiB, of Fargate's combinations.
     architecture: `X86_64` or `ARM64`, as the image was built.
@@ -68,6 +69,7 @@ class ContainerServiceArgs:
     security_group_id: pulumi.Input[str]
     images: Mapping[str, pulumi.Input[str]]
     initial_desired_counts: Mapping[str, int]
+    autoscaled_colours: Sequence[str]
     container_port: int
     cpu: int
     memory_mib: int
@@ -154,7 +156,8 @@ class ContainerService(pulumi.ComponentResource):
         tasks = {colour: self._task_definition(name, colour, args, roles) for colour in COLOURS}
         services = {colour: self._service(name, colour, args, tasks[colour], roles) for colour in COLOURS}
         for colour in COLOURS:
-            self._autoscaling(f"{name}-{colour}", colour, args, services[colour])
+            if colour in args.autoscaled_colours:
+                self._autoscaling(f"{name}-{colour}", colour, args, services[colour])
         self.service_names = {colour: service.name for colour, service in services.items()}
         self.service_arns = {colour: service.arn for colour, service in services.items()}
         self.task_definition_arns = {colour: task.arn for colour, task in tasks.items()}

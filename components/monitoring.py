@@ -21,8 +21,7 @@ class MonitoringArgs:
     log_groups: short names of the log groups, one per service.
     log_retention_days: how long logs are kept; one of the values that CloudWatch Logs allows.
     kms_key_arn: key of the topic and the log groups. Its policy has to let CloudWatch Logs and the
-        services that publish (CloudWatch, EventBridge, Backup, RDS) use it, EventBridge without a
-        condition on the source account; else their messages are lost without a word.
+        services that publish (CloudWatch, Backup, RDS) use it; else their messages are lost without a word.
     emails: addresses that get every message; each has to confirm by a link that AWS sends.
     account_id: account whose services may publish.
     """
@@ -47,16 +46,6 @@ def topic_policy(*, topic_arn: pulumi.Input[str], account_id: pulumi.Input[str])
                 "Action": "sns:Publish",
                 "Resource": topic_arn,
                 "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},
-            },
-            {
-                # AWS supports no condition here: EventBridge sends no source account when it publishes
-                # to a topic, and the events would be lost without a trace (EventBridge user guide,
-                # "Amazon SNS permissions").
-                "Sid": "PublishFromEventBridge",
-                "Effect": "Allow",
-                "Principal": {"Service": "events.amazonaws.com"},
-                "Action": "sns:Publish",
-                "Resource": topic_arn,
             },
             {
                 "Sid": "RefusePlainText",

@@ -14,10 +14,10 @@ def caller_account() -> str:
         # STS answers the same in every region.
         sts = boto3.client("sts", region_name="us-east-1")
         account: str = sts.get_caller_identity()["Account"]
-        return account
     except (BotoCoreError, ClientError) as error:
         raise NoAccount(
             f"AWS does not say which account this is: {error}\n"
             "  Fix: sign in (aws sso login, or AWS_PROFILE), or for the embedded cloud: "
             'eval "$(switchyard cloud env)"'
         ) from error
+    return account

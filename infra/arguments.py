@@ -89,7 +89,7 @@ class ServiceParts(NamedTuple):
 
 def encryption_key(stack: Stack) -> EncryptionKeyArgs:
     region = stack.settings.region
-    publishers = ("sns", "cloudwatch", "events", "backup", "events.rds")
+    publishers = ("sns", "cloudwatch", "backup", "events.rds")
     return EncryptionKeyArgs(
         account_id=stack.account_id,
         region=region,
@@ -286,6 +286,7 @@ def container_service(
     stack: Stack, name: str, colours: BlueGreen, parts: ServiceParts, images: Mapping[str, str]
 ) -> ContainerServiceArgs:
     settings = stack.settings.services[name]
+    released = {colour: images.get(f"{stack.images_path}/{name}/{colour}") for colour in COLOURS}
     database = parts.databases[settings.database] if settings.database else None
     own = {
         variable: parts.secrets.arns.get(reference, reference)
@@ -301,11 +302,11 @@ def container_service(
         subnet_ids=parts.network.private_subnet_ids,
         security_group_id=parts.network.service_security_group_id,
         images={
-            colour: images.get(f"{stack.images_path}/{name}/{colour}", stack.settings.release.bootstrap_image)
-            for colour in COLOURS
+            colour: image or stack.settings.release.bootstrap_image for colour, image in released.items()
         },
         # Nothing runs before the first release: the bootstrap image only holds the place.
         initial_desired_counts=dict.fromkeys(COLOURS, 0),
+        autoscaled_colours=[colour for colour, image in released.items() if image],
         container_port=settings.port,
         cpu=settings.cpu,
         memory_mib=settings.memory_mib,
@@ -319,7 +320,13 @@ def container_service(
         target_group_arn_suffixes=colours.target_group_arn_suffixes,
         environment={**settings.environment, **(_database_environment(database) if database else {})},
         secrets={**own, **(_database_secrets(database) if database else {})},
-        secret_arns=[*own.values(), *([database.secret_arn] if database else [])],
+        secret_arns=[
+            *(
+                parts.secrets.arns.get(reference, secret_arn(reference))
+                for reference in settings.secrets.values()
+            ),
+            *([database.secret_arn] if database else []),
+        ],
         secret_kms_key_arns=[parts.key.key_arn, *([database.kms_key_arn] if database else [])],
         repository_arn=_repository_arn(settings, parts.registry),
         log_group_name=parts.monitoring.log_group_names[name],
@@ -348,6 +355,11 @@ def _database_secrets(database: Database) -> dict[str, pulumi.Input[str]]:
         "DATABASE_USERNAME": pulumi.Output.concat(database.secret_arn, ":username::"),
         "DATABASE_PASSWORD": pulumi.Output.concat(database.secret_arn, ":password::"),
     }
+
+
+def secret_arn(reference: str) -> str:
+    """The ARN alone, without the JSON key, stage or version that ECS lets stand behind it."""
+    return ":".join(reference.split(":")[:7])
 
 
 def _is_ours(service: ServiceSettings) -> bool:

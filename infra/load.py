@@ -52,8 +52,10 @@ def from_file(path: Path) -> Settings:
     except (yaml.YAMLError, ValueError) as error:
         where = getattr(error, "problem_mark", None)
         line = f"line {where.line + 1}, column {where.column + 1}" if where else "the file"
-        # What it quotes may be (part of) a secret; tokens such as '<scalar>' and ':' are not.
-        what = re.sub(r"'[^'<]{2,}'", "'…'", str(getattr(error, "problem", error)))
+        # The value that these end with may be a secret.
+        what = re.sub(
+            r"(alias|anchor|tag|handle|float:|base \d+:) .*", r"\1 …", str(getattr(error, "problem", error))
+        )
         problem = Problem(key="", given=f"{line}: {what}", allowed="well-formed YAML")
         raise InvalidSettings(path.name, [problem]) from None
     config = content.get("config") if isinstance(content, dict) else None
@@ -167,7 +169,8 @@ def _shown(location: Sequence[str], value: Any) -> str:
     hidden = f"a {KINDS.get(type(value), 'text')} (not shown)"
     if _may_hold_a_secret(location, value):
         return hidden
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    legible = isinstance(value, str) and value.strip() and value.isprintable()
+    text = value if legible else json.dumps(value, default=str)
     if SECRET_VALUE.search(text):
         return hidden
     return text if len(text) <= 80 else text[:77] + "…"

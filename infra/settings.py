@@ -34,7 +34,7 @@ Cron = Annotated[
 
 
 REFERENCE_TO_A_VALUE = (
-    r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+|[a-z0-9][a-z0-9/_-]{0,127})$"
+    r"^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+|[a-z0-9][a-z0-9/_-]{0,127})$"
 )
 
 

@@ -14,6 +14,7 @@ from switchyard.errors import DeploymentFailed
 from switchyard.stacks import project_name, settings_of, workspace
 
 Say = Callable[[str], None]
+Observe = Callable[[EngineEvent], None]
 
 # In a log, a line every so often shows that work goes on.
 QUIET_SECONDS = 5.0
@@ -28,10 +29,13 @@ class Watcher:
     done: int = 0
     open: dict[str, float] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    observe: Observe | None = None
     last_said: float = 0.0
 
     def __call__(self, event: EngineEvent) -> None:
         """Takes one event of the engine."""
+        if self.observe:
+            self.observe(event)
         before = event.resource_pre_event
         if before and before.metadata.op != OpType.SAME:
             self.open[before.metadata.urn] = time.monotonic()
@@ -51,8 +55,11 @@ class Watcher:
         return f"{self.verb}: {self.done} resources done" + (f"; waiting for {names}" if names else "")
 
 
-def up(stack: str, say: Say) -> "status_module.StackStatus":
-    """Brings the stack up and returns its status. Raises SwitchyardError or CloudError."""
+def up(stack: str, say: Say, observe: Observe | None = None) -> "status_module.StackStatus":
+    """Brings the stack up and returns its status. Raises SwitchyardError or CloudError.
+
+    `observe` gets every event of the engine.
+    """
     settings = settings_of(stack)
     cloud.start(say)
     if settings.edge.certificate_arn:
@@ -60,7 +67,7 @@ def up(stack: str, say: Say) -> "status_module.StackStatus":
     say(f"Bringing up stack {stack}")
     engine = workspace(stack)
     selected = auto.create_or_select_stack(stack_name=stack, work_dir=engine.work_dir, opts=_options(engine))
-    watcher = Watcher(say=say, verb=f"Bringing up {stack}")
+    watcher = Watcher(say=say, verb=f"Bringing up {stack}", observe=observe)
     _run(lambda: selected.up(on_event=watcher, suppress_outputs=True), watcher)
     return status_module.read(stack)
 

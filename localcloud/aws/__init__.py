@@ -61,7 +61,8 @@ def _rds() -> None:
     _add(rds.Responses, RDSResponse)
     _wrap(DBInstance, "__init__", rds.with_what_it_was_given)
     _wrap(RDSBackend, "create_db_instance_read_replica", rds.as_an_instance_of_its_own)
-    _answer(DBInstance, "performance_insights_enabled", rds.performance_insights_enabled)
+    _answer(DBInstance, "PerformanceInsightsEnabled", rds.performance_insights_enabled)
+    _answer(DBInstance, "PerformanceInsightsRetentionPeriod", rds.performance_insights_days)
 
 
 def _add(ours: type, moto_class: type) -> None:
@@ -75,5 +76,5 @@ def _wrap(moto_class: type, name: str, wrapper: Callable[[Any], Any]) -> None:
 
 
 def _answer(moto_class: type, name: str, getter: Callable[[Any], Any]) -> None:
-    """Answers are made from attributes: one that is looked up by this name."""
+    """Answers are made from attributes, which moto finds under the API's names or in snake case."""
     setattr(moto_class, name, property(getter))

@@ -58,11 +58,15 @@ def performance_insights_enabled(instance: Any) -> bool:
     return bool(instance.enable_performance_insights)
 
 
+def performance_insights_days(instance: Any) -> int | None:
+    """As given; AWS has a period of its own for insights that are turned on without one."""
+    given: int | None = instance.performance_insights_retention_period
+    return INSIGHTS_DAYS if given is None and instance.enable_performance_insights else given
+
+
 def _set_insights(instance: Any, given: Any) -> None:
     for name in INSIGHTS:
         setattr(instance, name, given.get(name))
-    if instance.enable_performance_insights and instance.performance_insights_retention_period is None:
-        instance.performance_insights_retention_period = INSIGHTS_DAYS
 
 
 def _new_id() -> str:

@@ -1,7 +1,6 @@
 """Fixtures of the cloud tests. Every worker shares the one cloud that the first of them starts."""
 
 import fcntl
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,7 @@ def embedded_cloud() -> cloud.Cloud:
     WORKSPACE.mkdir(parents=True, exist_ok=True)
     with (WORKSPACE / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return cloud.start(lambda line: os.write(2, f"{line}\n".encode()) and None)
+        return cloud.start(print)
 
 
 @pytest.fixture(scope="module")

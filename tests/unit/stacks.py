@@ -8,9 +8,12 @@ from typing import Any
 
 import yaml
 
+from infra.arguments import Stack
 from infra.load import PREFIX, InvalidSettings, parse
+from infra.platform import deploy as deploy_platform
 from infra.rules import Problem
 from infra.settings import Settings
+from tests.unit.harness import Deployment, deploy
 
 ROOT = Path(__file__).parents[2]
 STACKS = ("local", "dev", "staging", "prod")
@@ -62,3 +65,24 @@ def refusal(stack: str, changes: Mapping[str, Any], account: str | None = None) 
 def problems(stack: str, changes: Mapping[str, Any], account: str | None = None) -> list[Problem]:
     """All that is wrong with a changed file."""
     return list(refusal(stack, changes, account).problems)
+
+
+IMAGES = "aws:ssm/getParametersByPath:getParametersByPath"
+
+
+def stack(name: str, changes: Mapping[str, Any] | None = None) -> Stack:
+    """A stack as the program hands it to `deploy`, by the first of its accounts."""
+    loaded = settings(name, changes)
+    return Stack(project="switchyard", name=name, account_id=loaded.accounts[0], settings=loaded)
+
+
+def platform(
+    name: str, changes: Mapping[str, Any] | None = None, *, released: Mapping[str, str] | None = None
+) -> Deployment:
+    """All of a stack under mocks; `released` is the image of each colour by SSM parameter name."""
+    images = released or {}
+    return deploy(
+        lambda: deploy_platform(stack(name, changes)),
+        answers={IMAGES: {"names": list(images), "values": list(images.values())}},
+        stack=name,
+    )

@@ -11,7 +11,7 @@ from localcloud.aws import install
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import IpPermissionTypeDef
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, IpPermissionTypeDef
 
 REGION = "eu-west-1"
 
@@ -86,7 +86,7 @@ def test_a_nat_gateway_takes_its_interface_along_and_frees_its_address(ec2: "EC2
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
     gateway = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address)["NatGateway"]["NatGatewayId"]
-    in_subnet = [{"Name": "subnet-id", "Values": [subnet]}]
+    in_subnet: list[FilterTypeDef] = [{"Name": "subnet-id", "Values": [subnet]}]
     assert len(ec2.describe_network_interfaces(Filters=in_subnet)["NetworkInterfaces"]) == 1
 
     ec2.delete_nat_gateway(NatGatewayId=gateway)

@@ -126,7 +126,8 @@ def test_a_replica_takes_nothing_that_is_its_sources_own(rds: Any, replica: dict
     assert "MasterUserSecret" not in replica
 
 
-def test_a_replica_keeps_what_it_was_given(rds: Any, replica: dict[str, Any]) -> None:
+@pytest.mark.usefixtures("replica")
+def test_a_replica_keeps_what_it_was_given(rds: Any) -> None:
     rds.create_db_instance_read_replica(
         DBInstanceIdentifier="second",
         SourceDBInstanceIdentifier="main",
@@ -143,7 +144,8 @@ def test_a_replica_keeps_what_it_was_given(rds: Any, replica: dict[str, Any]) ->
     assert described(rds)["EnabledCloudwatchLogsExports"] == ["postgresql"], "the source has lists of its own"
 
 
-def test_a_replica_that_is_deleted_leaves_its_source_the_password(rds: Any, replica: dict[str, Any]) -> None:
+@pytest.mark.usefixtures("replica")
+def test_a_replica_that_is_deleted_leaves_its_source_the_password(rds: Any) -> None:
     rds.delete_db_instance(DBInstanceIdentifier="copy", SkipFinalSnapshot=True)
     secret = described(rds)["MasterUserSecret"]["SecretArn"]
     secrets = boto3.client("secretsmanager", region_name="eu-west-1")
@@ -194,9 +196,8 @@ def test_a_parameter_that_is_reset_is_gone(rds: Any, group: str) -> None:
 
 
 def test_a_group_that_is_reset_has_no_parameters(rds: Any, group: str) -> None:
-    assert rds.reset_db_parameter_group(DBParameterGroupName=group, ResetAllParameters=True)[
-        "DBParameterGroupName"
-    ] == (group)
+    answer = rds.reset_db_parameter_group(DBParameterGroupName=group, ResetAllParameters=True)
+    assert answer["DBParameterGroupName"] == group
     assert parameters(rds, group) == []
 
 

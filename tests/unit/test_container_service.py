@@ -27,6 +27,7 @@ ARGS = ContainerServiceArgs(
     security_group_id="sg-tasks",
     images={"blue": BLUE, "green": GREEN},
     initial_desired_counts={"blue": 2, "green": 0},
+    autoscaled_colours=["blue", "green"],
     container_port=8080,
     cpu=256,
     memory_mib=512,
@@ -314,3 +315,12 @@ def test_types_and_names_are_state_and_stay_as_they_are() -> None:
         ("switchyard:compute:ContainerService", "api", "switchyard-test"),
         ("switchyard:compute:TaskRoles", "api-roles", "api"),
     }, "another name makes Pulumi delete and create; rename with an alias only"
+
+
+def test_a_colour_that_nothing_was_released_to_is_not_scaled() -> None:
+    deployment = service(replace(ARGS, autoscaled_colours=["green"]))
+    targets = deployment.of("aws:appautoscaling/target:Target")
+    assert [target.name for target in targets] == ["api-green-scaling"], (
+        "registering a target makes AWS start tasks, and there is no image to start"
+    )
+    assert len(deployment.of("aws:appautoscaling/policy:Policy")) == 2

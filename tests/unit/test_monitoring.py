@@ -53,13 +53,6 @@ def test_only_services_of_this_account_publish_and_only_over_tls() -> None:
                 "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}},
             },
             {
-                "Sid": "PublishFromEventBridge",
-                "Effect": "Allow",
-                "Principal": {"Service": "events.amazonaws.com"},
-                "Action": "sns:Publish",
-                "Resource": "arn:topic",
-            },
-            {
                 "Sid": "RefusePlainText",
                 "Effect": "Deny",
                 "Principal": "*",
@@ -68,7 +61,7 @@ def test_only_services_of_this_account_publish_and_only_over_tls() -> None:
                 "Condition": {"Bool": {"aws:SecureTransport": "false"}},
             },
         ],
-    }, "SNS.4; and EventBridge can't meet a condition, its events would be lost"
+    }, "SNS.4, and nobody else's services may publish"
 
 
 def test_the_policy_guards_the_topic_that_was_made() -> None:

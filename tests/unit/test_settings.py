@@ -1,14 +1,15 @@
 """Every key by itself: what it takes, what it refuses, and what it says is allowed."""
 
-from typing import Any, get_args, get_origin
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from infra.load import PREFIX
 from infra.rules import Problem
 from infra.settings import Settings
-from tests.unit.stacks import STACKS, config, problems, settings
+from tests.unit.stacks import config, problems
 
 NAME = "2 to 20 lower-case letters, digits and hyphens, starting with a letter"
 LOG_DAYS = "days that CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, 120, 180, 365, 400 …"
@@ -79,7 +80,12 @@ KEYS: list[tuple[str, str, list[Any], list[Any]]] = [
     (f"{API}.route.priority", "1 to 50000, another one for each service", [1, 50000], [0, 50001]),
     (f"{API}.route.hosts", "up to 5 host names", [[], ["a"] * 5], [["a"] * 6, "a"]),
     (f"{API}.route.paths", "up to 5 path patterns such as /api/*", [[], ["/"] * 5], [["/"] * 6, "/"]),
-    (f"{API}.database", NAME, [None, "main"], ["a", "Main", "1ain", "main-", "m" * 21]),
+    (
+        f"{API}.database",
+        "the name of one of the stack's databases",
+        [None, "main"],
+        ["a", "Main", "1ain", "main-", "m" * 21],
+    ),
     (
         f"{API}.writable_paths",
         "absolute paths that the container may write to; all else is read-only",
@@ -137,7 +143,7 @@ KEYS: list[tuple[str, str, list[Any], list[Any]]] = [
     (f"{MAIN}.skip_final_snapshot", "true or false; false in prod", [True], ["perhaps"]),
     (f"{MAIN}.monitoring_interval_seconds", "1, 5, 10, 15, 30 or 60 seconds", [1, 60], [0, 2, True]),
     (f"{MAIN}.max_connections_alarm", "a number of connections", [1], [0]),
-    (f"{MAIN}.backup_tier", NAME, ["standard"], ["", "Gold"]),
+    (f"{MAIN}.backup_tier", "the name of one of the stack's backup tiers", ["standard"], ["", "Gold"]),
     ("registry.keep_images", "2 to 10000 images", [2, 10000], [1, 10001]),
     ("registry.untagged_days", DAYS, [1, 3653], [0, 3654]),
     ("monitoring.log_retention_days", LOG_DAYS, [1, 3653], [0, 10, None]),
@@ -226,3 +232,38 @@ def test_a_key_refuses_everything_else_and_says_what_is_allowed(key: str, allowe
 @pytest.mark.parametrize(("key", "value", "told", "allowed"), ENTRIES, ids=[entry[2] for entry in ENTRIES])
 def test_an_entry_that_is_wrong_is_named_by_its_place(key: str, value: Any, told: str, allowed: str) -> None:
     assert [(problem.key, problem.allowed) for problem in problems("prod", {key: value})] == [(told, allowed)]
+
+
+@pytest.mark.parametrize("place", ["services", "databases", "backups.tiers"])
+@pytest.mark.parametrize("name", ["a", "Api", "1api", "api-", "a_b", "a" * 21])
+def test_a_name_that_aws_would_refuse_later_is_refused_now(place: str, name: str) -> None:
+    first, *below = place.split(".")
+    block = config("prod")[PREFIX + first]
+    for step in below:
+        block = block[step]
+    entry = next(iter(block.values()))
+    told = problems("prod", {f"{place}.{name}": entry})
+    assert Problem(key=f"{place}.{name}", given=name, allowed=NAME) in told
+
+
+def keys(model: type[BaseModel], above: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        entries = [kind for kind in get_args(field.annotation) if isinstance(kind, type)]
+        for kind in (field.annotation, *entries):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from keys(kind, f"{above}{name}." + ("*." if kind in entries else ""))
+                break
+        else:
+            yield above + name
+
+
+def test_every_key_has_a_test_here_or_in_those_of_the_rules() -> None:
+    tested = {key for key, *_ in (*KEYS, *ENTRIES)}
+    for name in ("services.api", "databases.main", "backups.tiers.gold"):
+        tested = {key.replace(name, name.rpartition(".")[0] + ".*") for key in tested}
+    assert set(keys(Settings)) - tested == {
+        "services.*.cpu",
+        "services.*.memory_mib",
+        "services.*.secrets",
+        "databases.*.performance_insights_retention_days",
+    }
