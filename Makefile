@@ -19,9 +19,10 @@ down: $(STAMP) ## Destroy it, and stop the embedded cloud
 status: $(STAMP) ## Show what is up: resources, colours, weights
 	$(BIN)/switchyard status
 
-# Cloud tests wait for the provider most of their time: more workers than cores pay.
+# Cloud tests wait for the provider most of their time: they come first, on more workers than cores.
 test: lint $(STAMP) ## Run every test
-	$(BIN)/python -m pytest -q -n 6 --dist loadgroup --cov --cov-report term --cov-fail-under 85
+	$(BIN)/python -m pytest tests/cloud tests/unit -q -n 6 --dist loadfile --no-loadscope-reorder \
+		--cov --cov-report term --cov-fail-under 85
 
 unit: $(STAMP) ## Run the unit tests alone, in seconds
 	$(BIN)/python -m pytest tests/unit -q -n auto

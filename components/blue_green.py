@@ -142,8 +142,13 @@ class BlueGreen(pulumi.ComponentResource):
         ) -> pulumi.ResourceTransformResult | None:
             """Looks at the rule as it is before it is written."""
             wanted = await _known(given.props["actions"])
-            live = await self._live_actions(await _address(given, rule.arn)) if wanted else None
-            carried = carry_live_weights(wanted, live) if live is not None else None
+            known = await _known(rule.arn)
+            address = {"arn": known} if known else await _place(given)
+            live = await self._live_actions(address) if wanted and address else None
+            # At a place that is new to this service there may be the rule of another one.
+            if live is None or not (known or _arns(wanted) & _arns(live)):
+                return None
+            carried = carry_live_weights(wanted, live)
             if carried is None:
                 return None
             options = pulumi.ResourceOptions.merge(given.opts, None)
@@ -162,10 +167,8 @@ class BlueGreen(pulumi.ComponentResource):
         )
         return made.arn
 
-    async def _live_actions(self, address: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+    async def _live_actions(self, address: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         """What the rule does now; None where there is no such rule."""
-        if address is None:
-            return None
         try:
             rule = await pulumi.runtime.invoke_async(
                 "aws:lb/getListenerRule:getListenerRule", dict(address), pulumi.InvokeOptions(parent=self)
@@ -188,13 +191,8 @@ class _Rule(NamedTuple):
     arn: pulumi.Input[str | None]
 
 
-async def _address(
-    given: pulumi.ResourceTransformArgs, arn: pulumi.Input[str | None]
-) -> dict[str, Any] | None:
-    """Where to find the rule as it is now: by its ARN, else by its place; None on a new listener."""
-    known = await _known(arn)
-    if known:
-        return {"arn": known}
+async def _place(given: pulumi.ResourceTransformArgs) -> dict[str, Any] | None:
+    """Where the rule will be; None on a new listener."""
     listener_arn = await _known(given.props["listenerArn"])
     return {"listenerArn": listener_arn, "priority": given.props["priority"]} if listener_arn else None
 
@@ -207,15 +205,17 @@ async def _known(value: pulumi.Input[Any]) -> Any:
 def carry_live_weights(
     wanted: Sequence[Mapping[str, Any]], live: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]] | None:
-    """The wanted actions with the live weights in them, or None where nothing but weights differs.
+    """The wanted actions with the live weights in them, or None where there is nothing to carry.
 
-    Both as the AWS provider spells them. A target group that the live rule does not have takes the weight
-    of the one in its place: it replaces it.
+    That is so where nothing but weights differs, and where the live rule has no weights at all. A group that
+    the live rule does not have takes the weight of the one in its place: it replaces it.
     """
     if [_shape(action) for action in wanted] == [_shape(action) for action in live]:
         return None
     live_groups = [group for action in live for group in _groups(action)]
     by_arn = {group["arn"]: group["weight"] for group in live_groups}
+    if not by_arn:
+        return None
     by_place = [group["weight"] for group in live_groups if group["arn"] not in _arns(wanted)]
     return [_with_weights(action, by_arn, by_place) for action in wanted]
 
@@ -235,13 +235,19 @@ def _with_weights(
 
 def _shape(action: Mapping[str, Any]) -> tuple[Any, ...]:
     """All of a forward action but its weights. Stickiness that is off has no duration."""
-    stickiness = (action.get("forward") or {}).get("stickiness") or {}
+    stickiness = _block(_block(action, "forward"), "stickiness", "stickinesses")
     sticky = int(stickiness["duration"]) if stickiness.get("enabled") else None
     return action.get("type"), frozenset(group["arn"] for group in _groups(action)), sticky
 
 
 def _groups(action: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list((action.get("forward") or {}).get("targetGroups") or [])
+    return list(_block(action, "forward").get("targetGroups") or [])
+
+
+def _block(holder: Mapping[str, Any], name: str, listed: str | None = None) -> Mapping[str, Any]:
+    """A block that a resource has as an object, and pulumi-aws's function as a list of one in the plural."""
+    found: Mapping[str, Any] = holder.get(name) or next(iter(holder.get(listed or f"{name}s") or []), {})
+    return found
 
 
 def _arns(actions: Sequence[Mapping[str, Any]]) -> set[str]:

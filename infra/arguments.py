@@ -1,5 +1,6 @@
 """What each component gets, out of a stack's settings: the one place where the two meet."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -372,10 +373,8 @@ def _repository_arn(service: ServiceSettings, registry: Registry) -> pulumi.Inpu
     if _is_ours(service):
         return registry.repository_arns[service.image_repository]
     host, _, repository = service.image_repository.partition("/")
-    parts = host.split(".")
-    if parts[1:3] != ["dkr", "ecr"]:
-        return None
-    return f"arn:aws:ecr:{parts[3]}:{parts[0]}:repository/{repository}"
+    ecr = re.fullmatch(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com", host)
+    return f"arn:aws:ecr:{ecr[2]}:{ecr[1]}:repository/{repository}" if ecr else None
 
 
 def service_alarms(

@@ -37,6 +37,8 @@ DATABASE_VARIABLES = (
     "DATABASE_USERNAME",
     "DATABASE_PASSWORD",
 )
+# Log groups beside those of the services: that of execute-command sessions.
+TAKEN_NAMES = ("sessions",)
 SECRET_NAME = re.compile(r"(passw(or)?d|secret|token|credential|api_?key|private_?key|access_?key)", re.I)
 SECRET_VALUE = re.compile(
     r"(-----BEGIN |\b(AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_\w{20,}|\bxox[abprs]-|\bsk_live_|\beyJ[\w-]{10,}\.|://[^/\s:@]+:[^/\s@]+@)"
@@ -116,6 +118,15 @@ def the_test_listener_is_not_for_the_world(stack: Settings) -> Problems:
 
 
 # --- each service
+
+
+def the_services_name_is_free(stack: Settings, name: str) -> Problems:
+    if name in TAKEN_NAMES:
+        allowed = "another name: the platform itself has a log group of this one"
+        yield Problem(key=f"services.{name}", given=name, allowed=allowed)
+    if name in stack.databases:
+        allowed = "a name that no database has: both would have alarms of this one"
+        yield Problem(key=f"services.{name}", given=name, allowed=allowed)
 
 
 def the_task_exists_on_fargate(stack: Settings, name: str) -> Problems:
@@ -367,6 +378,7 @@ STACK_RULES: tuple[Callable[[Settings], Problems], ...] = (
     production_is_not_deleted_by_mistake,
 )
 SERVICE_RULES: tuple[Callable[[Settings, str], Problems], ...] = (
+    the_services_name_is_free,
     the_task_exists_on_fargate,
     the_route_matches_something,
     the_priority_is_its_own,

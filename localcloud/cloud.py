@@ -47,7 +47,7 @@ class Cloud:
         """Whether its process runs."""
         with suppress(psutil.Error):
             process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+            return abs(process.create_time() - self.started) < 1 and _lives(process)
         return False
 
 
@@ -85,21 +85,31 @@ def start(say: Say, port: int = 0) -> Cloud:
             text=True,
             start_new_session=True,
         )
-    assert process.stdout is not None  # noqa: S101 - asked for above
-    line = process.stdout.readline()
-    if not line:
-        said = CLOUD_LOG.read_text().strip().splitlines()[-5:]
-        raise CloudError(f"the embedded cloud did not start; {CLOUD_LOG} ends with:\n  " + "\n  ".join(said))
-    cloud = Cloud(
-        pid=process.pid,
-        started=psutil.Process(process.pid).create_time(),
-        endpoint=json.loads(line)["endpoint"],
-    )
+    try:
+        cloud = _started(process)
+    except BaseException:
+        # Ctrl-C does not reach a session of its own, and nobody would know of it.
+        process.kill()
+        raise
     CLOUD_STATE.write_text(json.dumps(asdict(cloud)) + "\n")
     if engine_uses_the_bridge():
         say("Starting the AWS plugin")
         _ask(cloud, f"plugin/{DEFAULT_ACCOUNT}")
     return cloud
+
+
+def _started(process: "subprocess.Popen[str]") -> Cloud:
+    """The cloud, once its process has said where it is."""
+    assert process.stdout is not None  # noqa: S101 - asked for above
+    line = process.stdout.readline()
+    if not line:
+        said = CLOUD_LOG.read_text().strip().splitlines()[-5:]
+        raise CloudError(f"the embedded cloud did not start; {CLOUD_LOG} ends with:\n  " + "\n  ".join(said))
+    return Cloud(
+        pid=process.pid,
+        started=psutil.Process(process.pid).create_time(),
+        endpoint=json.loads(line)["endpoint"],
+    )
 
 
 def engine_uses_the_bridge() -> bool:
@@ -117,12 +127,21 @@ def stop() -> bool:
     if cloud.alive:
         with suppress(ProcessLookupError):
             os.kill(cloud.pid, signal.SIGTERM)
-    _, left = psutil.wait_procs(members, timeout=STOP_SECONDS)
-    for process in left:
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(map(_lives, members)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for process in filter(_lives, members):
         with suppress(psutil.Error):
             process.kill()
     CLOUD_STATE.unlink(missing_ok=True)
     return bool(members)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it runs. In a container nobody may ever take away what has ended."""
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _group(cloud: Cloud) -> list[psutil.Process]:
@@ -133,7 +152,8 @@ def _group(cloud: Cloud) -> list[psutil.Process]:
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(process.pid) == cloud.pid and process.create_time() >= cloud.started - 1:
+            ours = os.getpgid(process.pid) == cloud.pid and process.create_time() >= cloud.started - 1
+            if ours and _lives(process):
                 found[process.pid] = process
                 found |= {child.pid: child for child in process.children(recursive=True)}
     return list(found.values())

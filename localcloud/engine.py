@@ -36,6 +36,9 @@ PROBE_SECONDS = 4.0
 CLI_VERSION = "3.230.0"
 BRIDGE_VERSION = "3.100.0"
 PROVIDER_VERSIONS = re.compile(r"^5\.\d+\.\d+$")
+# Where Terraform itself looks on every machine, and where images keep a mirror beside other software.
+SYSTEM_MIRRORS = (Path("/usr/local/share/terraform/plugins"), Path("/usr/share/terraform/plugins"))
+SHARED_ROOTS = (Path("/opt"), Path("/usr/local/share"), Path("/usr/share"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,13 +171,20 @@ def official_aws_plugin(cli: Path, say: Say) -> bool:
     """Whether Pulumi's own AWS plugin is installed, after trying to install it where that is possible."""
     name = f"resource-aws-v{AWS_PLUGIN_VERSION}"
     ours = PULUMI_HOME / "plugins" / name
-    if (ours / "pulumi-resource-aws").exists():
-        return not _is_wrapper(ours / "pulumi-resource-aws")
-    users = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins" / name
-    if (users / "pulumi-resource-aws").exists():
-        ours.parent.mkdir(parents=True, exist_ok=True)
-        ours.symlink_to(users, target_is_directory=True)
+    if _is_official(ours):
         return True
+    # Looked at even beside a stand-in: installing Pulumi's own is the way out of what that one lacks.
+    for home in (os.environ.get("PULUMI_HOME"), Path.home() / ".pulumi"):
+        users = Path(home or PULUMI_HOME) / "plugins" / name
+        if _is_official(users):
+            _remove(ours)
+            ours.parent.mkdir(parents=True, exist_ok=True)
+            ours.symlink_to(users.resolve(), target_is_directory=True)
+            return True
+    if (ours / "pulumi-resource-aws").exists():
+        return False
+    # It may be a link to what is no longer there.
+    _remove(ours)
     if not reachable(DOWNLOAD_HOST):
         return False
     say(f"Getting Pulumi's AWS plugin {AWS_PLUGIN_VERSION}")
@@ -196,8 +206,8 @@ def bridge_binaries(say: Say) -> Binaries:
             "provider 5.x was found to run in its place.\n"
             "  Looked in: " + ", ".join(str(folder) for folder in mirrors()) + "\n"
             "  Fix: on a machine with internet, `pulumi plugin install resource aws "
-            f"{AWS_PLUGIN_VERSION}` and copy ~/.pulumi/plugins here; or `terraform providers mirror` with "
-            "hashicorp/aws 5.x and name the folder in TF_PLUGIN_CACHE_DIR."
+            f"{AWS_PLUGIN_VERSION}` and copy ~/.pulumi/plugins here; or `terraform init` there with "
+            "hashicorp/aws ~> 5.0 and TF_PLUGIN_CACHE_DIR set, copy that folder here and set it to the copy."
         )
     link = CACHE / "provider" / _digest_of_text(str(provider)) / "terraform-provider-aws"
     link.parent.mkdir(parents=True, exist_ok=True)
@@ -218,17 +228,14 @@ def mirrors() -> list[Path]:
         for block in re.findall(r"filesystem_mirror\s*\{([^}]*)\}", text):
             named += [Path(match) for match in re.findall(r'path\s*=\s*"([^"]+)"', block)]
     implied = [home / ".terraform.d/plugins", home / ".local/share/terraform/plugins"]
-    system = [Path("/usr/local/share/terraform/plugins"), Path("/usr/share/terraform/plugins")]
-    shared = [
-        found.parent
-        for root in ("/opt", "/usr/local/share", "/usr/share")
-        for found in sorted(Path(root).glob("*/registry.terraform.io"))
-    ]
-    return list(dict.fromkeys([*(folder.expanduser() for folder in named), *implied, *system, *shared]))
+    shared = [found.parent for root in SHARED_ROOTS for found in sorted(root.glob("*/registry.terraform.io"))]
+    return list(
+        dict.fromkeys([*(folder.expanduser() for folder in named), *implied, *SYSTEM_MIRRORS, *shared])
+    )
 
 
 def terraform_provider() -> Path | None:
-    """The newest 5.x of HashiCorp's AWS provider in any mirror, or None."""
+    """The newest 5.x of HashiCorp's AWS provider in the first mirror that holds one, or None."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     target = f"{platform.system().lower()}_{machine}"
     for folder in mirrors():
@@ -309,7 +316,11 @@ def _go_build(go: Path, modules: Path, build: Build, out: Path, say: Say) -> Non
         if count % 25 == 0:
             say(f"Building {label} from Go modules: {min(count, total)} of {total} packages")
     if process.wait() != 0:
-        raise EngineUnavailable(f"building {label} failed:\n  " + "\n  ".join(last))
+        raise EngineUnavailable(
+            f"building {label} failed:\n  "
+            + "\n  ".join(last)
+            + "\n  Fix: mend what Go says (Go 1.25 or newer and 6 GiB of disk are needed), or install Pulumi."
+        )
     say(f"Built {label}")
 
 
@@ -355,9 +366,20 @@ def _wrapper(path: Path, module: str) -> None:
         path.chmod(0o755)
 
 
-def _is_wrapper(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _MARK.encode() in file.read(256)
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_official(folder: Path) -> bool:
+    """Whether this is a folder of Pulumi's own AWS plugin, not of its stand-in."""
+    try:
+        with (folder / "pulumi-resource-aws").open("rb") as file:
+            return _MARK.encode() not in file.read(256)
+    except OSError:
+        return False
 
 
 def _digest(path: Path) -> str:

@@ -20,14 +20,22 @@ def main(command: list[str]) -> int:
     """Returns the command's exit status, or 0 when it was ended with its owner."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+    # The command has a group of its own: what ends the guard's group would pass it by.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        return _watch(child)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        end_group(child)
+
+
+def _watch(child: "subprocess.Popen[bytes]") -> int:
     ended = os.pidfd_open(child.pid) if hasattr(os, "pidfd_open") else None
     watched = [0] if ended is None else [0, ended]
     while child.poll() is None:
         readable, _, _ = select.select(watched, [], [], None if ended is not None else 0.5)
         if 0 in readable and not os.read(0, 1):
-            end_group(child)
             return 0
-    end_group(child)
     return child.returncode
 
 

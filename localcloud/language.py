@@ -59,8 +59,12 @@ class PythonHost(LanguageServer):
         os.chdir(request.pwd or directory)
         if str(directory) not in sys.path:
             sys.path.insert(0, str(directory))
-        self.program = lambda: runpy.run_path(str(entry), run_name="__main__") and None
-        answer = super().Run(request, context)
+
+        def program() -> None:
+            runpy.run_path(str(entry), run_name="__main__")
+
+        self.program = program
+        answer = super().Run(request, context)  # type: ignore[no-untyped-call]
         # What went wrong has been told by then: "bail" keeps the engine from telling it again.
         return language_pb2.RunResponse(bail=True) if answer.error else answer
 

@@ -26,18 +26,17 @@ from werkzeug.serving import make_server
 
 from localcloud.aws import install
 from localcloud.aws.acm import hold_certificate
+from localcloud.aws.retries import AnsweredOnce
 
 CONTROL = "/_switchyard/"
 REGION = "eu-west-1"
 
 
-class KeepAlive(MotoRequestHandler):
-    """Connections stay open: a run of the engine makes thousands of calls."""
-
-    protocol_version = "HTTP/1.1"
+class Quiet(MotoRequestHandler):
+    """Says nothing of calls that went well; the log is for reading."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Says nothing of calls that went well; the log is for reading."""
+        """Called for each answer."""
         if str(code).startswith("5"):
             super().log_request(code, size)
 
@@ -148,9 +147,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     port = parser.parse_args().port
+    # The policies that AWS itself has, such as those for AWS Backup; moto leaves them out to be quick.
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     install()
-    application = Application(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=KeepAlive)
+    application = Application(AnsweredOnce(DomainDispatcherApplication(create_backend_app)))
+    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}"
     application.accounts = Accounts(endpoint)

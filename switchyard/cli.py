@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -40,14 +40,7 @@ def progress() -> Iterator[Callable[[str], None]]:
         with err.status("") as status:
             yield status.update
     else:
-        yield lambda line: err.print(line, markup=False)
-
-
-def fail(message: str) -> NoReturn:
-    """Ends the command with a message on standard error and status 1."""
-    err.print("[bold red]error:[/] ", end="")
-    err.print(message, markup=False)
-    raise typer.Exit(FAILED)
+        yield lambda line: err.print(line, markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -57,7 +50,7 @@ def print_json(value: Any) -> None:
 
 @cloud_app.command("start")
 def cloud_start(
-    port: Annotated[int, typer.Option(help="Port of the AWS API; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the AWS API; 0 takes a free one.")] = 0,
 ) -> None:
     """Start the embedded cloud in the background. Safe to repeat."""
     from localcloud import cloud
@@ -143,6 +136,21 @@ def status(stack: StackName = "local", as_json: AsJson = False) -> None:
 
 
 @app.command()
+def recover(stack: StackName = "local") -> None:
+    """Mend a stack after an update that was killed: its dead lock, and what was being created.
+
+    A lock is cleared only if its process is provably gone. What AWS has is taken into the state, what it
+    does not have is forgotten; the next `pulumi up` finishes the rest.
+    """
+    from switchyard import recovery
+
+    with progress() as say:
+        done = recovery.recover(stack, say)
+    counts = f"{len(done.cleared_locks)} locks cleared, {len(done.adopted)} resources adopted"
+    out.print(f"{counts}, {len(done.cleared)} to be created again")
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say what is there, what is missing, and what to do. Status 1 if something needed is missing."""
     from switchyard import doctor as doctor_module
@@ -161,7 +169,8 @@ def main() -> None:
         app(standalone_mode=True)
     except (SwitchyardError, CloudError) as error:
         err.print("[bold red]error:[/] ", end="")
-        err.print(str(error), markup=False)
+        # Paths and commands are there to be copied: no line breaks in them.
+        err.print(str(error), markup=False, soft_wrap=True)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         err.print("interrupted")

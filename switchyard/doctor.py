@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from localcloud import cloud, engine
 from localcloud.errors import CloudError
@@ -159,6 +160,7 @@ def _cloud() -> Finding:
 def render(findings: Sequence[Finding], console: Console) -> None:
     """The findings for a person."""
     for finding in findings:
-        console.print(f"{MARKS[finding.ok, finding.needed]} {finding.what}: {finding.found}")
+        mark = MARKS[finding.ok, finding.needed]
+        console.print(f"{mark} {finding.what}: {escape(finding.found)}", soft_wrap=True)
         if finding.remedy:
-            console.print(f"         {finding.remedy}", markup=False)
+            console.print(f"         {finding.remedy}", markup=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pulumi.automation as auto
 from pulumi.automation import EngineEvent, OpType
@@ -11,10 +12,12 @@ from rich.console import Console
 from localcloud import cloud
 from switchyard import status as status_module
 from switchyard.errors import DeploymentFailed
+from switchyard.recovery import recover
 from switchyard.stacks import project_name, settings_of, workspace
 
 Say = Callable[[str], None]
 Observe = Callable[[EngineEvent], None]
+Result = TypeVar("Result")
 
 # In a log, a line every so often shows that work goes on.
 QUIET_SECONDS = 5.0
@@ -42,6 +45,8 @@ class Watcher:
         if event.res_outputs_event:
             self.done += 1
             self.open.pop(event.res_outputs_event.metadata.urn, None)
+        if event.res_op_failed_event:
+            self.open.pop(event.res_op_failed_event.metadata.urn, None)
         if event.diagnostic_event and event.diagnostic_event.severity == "error":
             self.errors.append(event.diagnostic_event.message.strip())
         if time.monotonic() - self.last_said > QUIET_SECONDS:
@@ -66,8 +71,12 @@ def up(stack: str, say: Say, observe: Observe | None = None) -> "status_module.S
         cloud.ensure_certificate(settings.edge.certificate_arn)
     say(f"Bringing up stack {stack}")
     engine = workspace(stack)
-    selected = auto.create_or_select_stack(stack_name=stack, work_dir=engine.work_dir, opts=_options(engine))
     watcher = Watcher(say=say, verb=f"Bringing up {stack}", observe=observe)
+    options = _options(engine)
+    selected = _run(
+        lambda: auto.create_or_select_stack(stack_name=stack, work_dir=engine.work_dir, opts=options), watcher
+    )
+    recover(stack, say, engine)
     _run(lambda: selected.up(on_event=watcher, suppress_outputs=True), watcher)
     return status_module.read(stack)
 
@@ -79,6 +88,8 @@ def down(stack: str, say: Say) -> None:
         engine = workspace(stack)
         if stack in {summary.name for summary in engine.list_stacks()}:
             selected = auto.select_stack(stack_name=stack, work_dir=engine.work_dir, opts=_options(engine))
+            # What a killed run left in no state would outlive the stack.
+            recover(stack, say, engine)
             watcher = Watcher(say=say, verb=f"Taking down {stack}")
             _run(lambda: selected.destroy(on_event=watcher, suppress_outputs=True), watcher)
     say("Stopping the embedded cloud")
@@ -89,9 +100,9 @@ def _options(engine: auto.LocalWorkspace) -> auto.LocalWorkspaceOptions:
     return auto.LocalWorkspaceOptions(env_vars=dict(engine.env_vars), pulumi_command=engine.pulumi_command)
 
 
-def _run(work: Callable[[], object], watcher: Watcher) -> None:
+def _run(work: Callable[[], Result], watcher: Watcher) -> Result:
     try:
-        work()
+        return work()
     except auto.CommandError as error:
         said = "\n".join(dict.fromkeys(watcher.errors)) or str(error)
         raise DeploymentFailed(f"{watcher.verb} failed:\n{said}\nMend it and run the same again.") from None
@@ -100,5 +111,6 @@ def _run(work: Callable[[], object], watcher: Watcher) -> None:
 def render(result: "status_module.StackStatus", console: Console) -> None:
     """What came up, and where to go from here."""
     status_module.render(result, console)
-    hint = f'eval "$(switchyard cloud env)"; aws ecs list-services --cluster {project_name()}-{result.stack}'
-    console.print(f"Look at it with the AWS CLI: {hint}", markup=False, soft_wrap=True)
+    enter = f'eval "$(switchyard cloud env --stack {result.stack})"'
+    look = f"aws ecs list-services --region {result.region} --cluster {project_name()}-{result.stack}"
+    console.print(f"Look at it with the AWS CLI: {enter}; {look}", markup=False, soft_wrap=True)

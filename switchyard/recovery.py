@@ -88,10 +88,10 @@ def recover(stack: str, say: Say, engine: auto.LocalWorkspace | None = None) -> 
     _read(stack, engine, unread(deployment))
     names = {pending.urn: pending.name for pending in begun}
     done = Recovery(
-        cleared_locks=cleared_locks,
-        adopted=[(names[urn], thing) for urn, thing in found.items()],
-        cleared=[names[urn] for urn in names if urn not in found],
-        left=[(names[urn], thing) for urn, thing in left.items()],
+        cleared_locks=tuple(cleared_locks),
+        adopted=tuple((names[urn], thing) for urn, thing in found.items()),
+        cleared=tuple(p.name for p in begun if p.urn not in found and not p.replaces),
+        left=tuple((names[urn], thing) for urn, thing in left.items()),
     )
     _tell(done, say)
     return done

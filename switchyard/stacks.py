@@ -1,6 +1,7 @@
 """Stacks as a user names them: their settings, their environment, the engine's view of them."""
 
 import os
+import shutil
 from collections.abc import Mapping
 
 import pulumi.automation as auto
@@ -52,12 +53,17 @@ def environment_of(stack: str) -> Mapping[str, str]:
 
 
 def workspace(stack: str) -> auto.LocalWorkspace:
-    """Pulumi's view of the project, in the stack's environment."""
+    """Pulumi's view of the project, in the stack's environment. Raises SwitchyardError without an engine."""
     environment = environment_of(stack)
     for name in cloud.FOREIGN if environment else ():
         # The SDK can only add variables to what this process has.
         os.environ.pop(name, None)
     embedded = (WORKSPACE / "bin" / "pulumi").exists()
+    if not embedded and shutil.which("pulumi") is None:
+        raise SwitchyardError(
+            "there is no `pulumi` on PATH to read the stack with; install it "
+            "(https://www.pulumi.com/docs/install/), or have `switchyard cloud start` get it"
+        )
     return auto.LocalWorkspace(
         work_dir=str(PROJECT),
         env_vars=dict(environment),

@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pulumi.automation as auto
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
@@ -50,7 +51,10 @@ class StackStatus:
 
 
 def read(stack: str) -> StackStatus:
-    """The stack's status. Raises StackNotUp where it was never brought up."""
+    """The stack's status.
+
+    Raises StackNotUp where it was never brought up, and SwitchyardError where Pulumi or AWS won't tell.
+    """
     environment = environment_of(stack)
     resources = _resources(stack)
     roots = [resource for resource in resources if resource["type"] == "pulumi:pulumi:Stack"]
@@ -63,6 +67,10 @@ def read(stack: str) -> StackStatus:
         region_name=outputs["region"],
     )
     endpoint = environment.get("AWS_ENDPOINT_URL")
+    try:
+        services = _services(session, endpoint, outputs)
+    except (BotoCoreError, ClientError) as error:
+        raise SwitchyardError(f"AWS does not tell how stack {stack} is: {error}") from None
     return StackStatus(
         stack=stack,
         region=outputs["region"],
@@ -71,7 +79,7 @@ def read(stack: str) -> StackStatus:
         endpoint=endpoint,
         resources=sum(1 for r in resources if r.get("custom") and not r["type"].startswith("pulumi:")),
         components=count_by_component(resources),
-        services=_services(session, endpoint, outputs),
+        services=services,
     )
 
 
@@ -117,10 +125,18 @@ def _services(
             cluster=outputs["cluster"], services=[service["ecs_services"][colour] for colour in COLOURS]
         )["services"]
         by_name = {found["serviceName"]: found for found in described}
+        if missing := sorted(set(service["ecs_services"].values()) - set(by_name)):
+            raise SwitchyardError(
+                f"ECS has no {', '.join(missing)}, which Pulumi's state holds; "
+                "`pulumi refresh` finds what was removed"
+            )
         services[name] = {
             colour: ColourStatus(
-                production_weight=weights[service["production_rule"]][service["target_groups"][colour]],
-                test_weight=weights[service["test_rule"]][service["target_groups"][colour]],
+                # A group that a rule does not name gets nothing from it.
+                production_weight=weights[service["production_rule"]].get(
+                    service["target_groups"][colour], 0
+                ),
+                test_weight=weights[service["test_rule"]].get(service["target_groups"][colour], 0),
                 desired=by_name[service["ecs_services"][colour]]["desiredCount"],
                 running=by_name[service["ecs_services"][colour]]["runningCount"],
                 image=images.get(f"{outputs['images_path']}/{name}/{colour}"),

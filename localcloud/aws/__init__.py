@@ -3,13 +3,9 @@
 One module per service, written as the change to moto would be.
 """
 
-import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-
-# moto reads it when it is imported: the policies that AWS itself has, such as those for AWS Backup.
-os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.backup import urls as backup_urls

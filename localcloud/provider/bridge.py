@@ -39,7 +39,7 @@ class Bridge:
         assert process.stdout is not None  # noqa: S101 - asked for above
         line = process.stdout.readline().strip()
         if not line.isdigit():
-            process.kill()
+            _end(process)
             raise BridgeFailed(f"{binaries.bridge} printed no port but {line!r}; run it by hand to see why")
         # Whatever else it prints must not fill the pipe.
         threading.Thread(target=process.stdout.read, daemon=True).start()
@@ -65,9 +65,14 @@ class Bridge:
     def stop(self) -> None:
         """Ends the bridge and the provider behind it."""
         self.channel.close()
-        if self.process.stdin:
-            self.process.stdin.close()
-        try:
-            self.process.wait(guard.GRACE_SECONDS + 2)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        _end(self.process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Has the guard end what it started; killing the guard would leave all of that behind."""
+    if process.stdin:
+        process.stdin.close()
+    try:
+        process.wait(guard.GRACE_SECONDS + 2)
+    except subprocess.TimeoutExpired:
+        process.kill()

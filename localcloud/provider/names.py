@@ -128,7 +128,8 @@ class UnknownType(LookupError):
     def __init__(self, token: str) -> None:
         super().__init__(
             f"{token} is not in the AWS stand-in's table of names (localcloud/provider/names.py). "
-            "Add its Terraform type there, or install Pulumi's own plugin: pulumi plugin install resource aws"
+            "Add its Terraform type there, or install Pulumi's own plugin: "
+            f"pulumi plugin install resource aws {VERSION}"
         )
 
 

@@ -226,7 +226,11 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
     # --- resources
 
     def Check(self, request: Message, context: Context) -> Message:
-        return self._forward("Check", request, context, inputs=("olds", "news"), outputs=("inputs",))
+        inputs = ("olds", "news", "old_outputs")
+        answer = self._forward("Check", request, context, inputs=inputs, outputs=("inputs",))
+        for failure in answer.failures:
+            failure.property = names.own_path(names.urn_type(request.urn), failure.property)
+        return answer
 
     def Diff(self, request: Message, context: Context) -> Message:
         answer = self._forward("Diff", request, context, inputs=("olds", "news", "old_inputs"))

@@ -11,7 +11,7 @@ from tests.cloud import looks
 from tests.cloud.conftest import Begin
 from tests.cloud.stack import StackUnderTest
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("local")]
+pytestmark = pytest.mark.cloud
 
 SERVICES = ("api", "web")
 
@@ -156,6 +156,14 @@ def test_a_drift_in_a_security_group_is_found_by_a_refresh(stack: StackUnderTest
     assert group["IpPermissions"] == []
 
 
+def release(stack: StackUnderTest, service: str, colour: str, digit: str) -> str:
+    """Writes down which image a colour runs, as the release engine does. Returns the image."""
+    image = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/{service}@sha256:{digit * 64}"
+    name = f"{stack.outputs()['images_path']}/{service}/{colour}"
+    stack.aws("ssm").put_parameter(Name=name, Value=image, Type="String", Overwrite=True)
+    return image
+
+
 def set_value(section: str, *path: Any, value: Any) -> Any:
     def edit(settings: dict[str, Any]) -> None:
         place = settings[f"switchyard:{section}"]
@@ -196,6 +204,10 @@ def test_weights_set_by_hand_survive_every_update(stack: StackUnderTest, refresh
     rules = stack.outputs()["services"]["api"]
     flags = ["--refresh"] if refresh else []
     original = json.loads(json.dumps(stack.settings))
+    # Autoscaling is there for colours that something was released to.
+    for colour in ("blue", "green"):
+        release(stack, "api", colour, "b")
+    stack.up()
     for share, (what, edit) in enumerate(CHANGES.items(), start=21):
         # Another share each time, so that an old one can't pass for the new one.
         looks.shift(stack, rules["production_rule"], share)
@@ -235,10 +247,7 @@ def test_desired_counts_set_by_others_survive_an_update(stack: StackUnderTest) -
 
 
 def test_a_released_image_reaches_its_colour_only(stack: StackUnderTest) -> None:
-    digest = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/web@sha256:" + "a" * 64
-    stack.aws("ssm").put_parameter(
-        Name=f"{stack.outputs()['images_path']}/web/green", Value=digest, Type="String", Overwrite=True
-    )
+    digest = release(stack, "web", "green", "a")
     stack.up()
     images = {}
     for colour in ("blue", "green"):
@@ -246,8 +255,19 @@ def test_a_released_image_reaches_its_colour_only(stack: StackUnderTest) -> None
         images[colour] = task["taskDefinition"]["containerDefinitions"][0]["image"]
     assert images["green"] == digest
     assert images["blue"] != digest
-    # No resource of the stack: the release engine's, which takes it away with the stack.
-    stack.aws("ssm").delete_parameter(Name=f"{stack.outputs()['images_path']}/web/green")
+
+
+def test_only_a_colour_with_a_release_is_scaled_and_not_until_the_engine_says_so(
+    stack: StackUnderTest,
+) -> None:
+    targets = stack.aws("application-autoscaling").describe_scalable_targets(ServiceNamespace="ecs")
+    scaled = {target["ResourceId"].rsplit("/", 1)[-1]: target for target in targets["ScalableTargets"]}
+    assert sorted(scaled) == [
+        "switchyard-local-api-blue",
+        "switchyard-local-api-green",
+        "switchyard-local-web-green",
+    ], "AWS starts tasks for a target, and web blue has no image to start"
+    assert all(target["SuspendedState"]["DynamicScalingInSuspended"] for target in scaled.values())
 
 
 def test_a_second_service_is_one_block_of_settings(stack: StackUnderTest) -> None:

@@ -8,7 +8,7 @@ from tests.cloud import looks
 from tests.cloud.conftest import Begin
 from tests.cloud.stack import StackUnderTest
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("prod")]
+pytestmark = pytest.mark.cloud
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +86,12 @@ def test_a_refresh_finds_nothing_that_differs(stack: StackUnderTest) -> None:
 
 
 def test_destroy_is_refused_while_production_is_protected(stack: StackUnderTest) -> None:
-    said = stack.pulumi("destroy", "--yes", "--skip-preview", "--stack", stack.name)
+    # With its preview, as it comes: that is what stops before the first resource is gone.
+    said = stack.pulumi("destroy", "--yes", "--stack", stack.name)
     assert said.status != 0
     assert "protect" in said.text
     assert stack.aws("rds").describe_db_instances()["DBInstances"], "the database is still there"
+    assert set(stack.up().changes) == {"unchanged"}, "and so is all the rest"
 
 
 def test_taking_production_down_is_two_steps_and_leaves_what_must_outlive_it(stack: StackUnderTest) -> None:
@@ -106,5 +108,5 @@ def test_taking_production_down_is_two_steps_and_leaves_what_must_outlive_it(sta
         "keys": ["storage, snapshots, insights and master password of database switchyard-prod-main"]
     }
     assert looks.enabled_keys(stack, "eu-central-1") == []
-    snapshots = stack.aws("rds").describe_db_snapshots()["DBSnapshots"]
+    snapshots = stack.aws("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
     assert [snapshot["DBSnapshotIdentifier"] for snapshot in snapshots] == ["switchyard-prod-main-final"]

@@ -5,7 +5,7 @@ import pytest
 from tests.cloud.conftest import Begin
 from tests.cloud.stack import StackUnderTest
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("refused")]
+pytestmark = pytest.mark.cloud
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from tests.cloud import looks
 from tests.cloud.conftest import Begin
 from tests.cloud.stack import StackUnderTest
 
-pytestmark = [pytest.mark.cloud, pytest.mark.xdist_group("staging")]
+pytestmark = pytest.mark.cloud
 
 
 @pytest.fixture(scope="module")
@@ -86,5 +86,5 @@ def test_destroy_leaves_the_final_snapshot_and_the_key_that_opens_it(stack: Stac
     assert looks.leftovers(stack) == {
         "keys": ["storage, snapshots, insights and master password of database switchyard-staging-main"]
     }
-    snapshots = stack.aws("rds").describe_db_snapshots()["DBSnapshots"]
+    snapshots = stack.aws("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
     assert [snapshot["DBSnapshotIdentifier"] for snapshot in snapshots] == ["switchyard-staging-main-final"]

@@ -41,6 +41,8 @@ class Deployment:
     calls: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     # The provider of each call, in the same order; empty for the default one.
     call_providers: list[str] = field(default_factory=list)
+    # What was read instead of registered: type and id. `answers` has the outputs by type.
+    reads: list[tuple[str, str]] = field(default_factory=list)
     # By type and name. Mocks run none of them: see `transformed`.
     transforms: dict[tuple[str, str], list[pulumi.ResourceTransform]] = field(default_factory=dict)
     result: Any = None
@@ -65,7 +67,8 @@ class Deployment:
         return counts
 
 
-# What an invoke's token is answered with: its result, or the error that it fails with.
+# What an invoke's token (or the type of a resource that is read) is answered with: its result (or
+# outputs), or the error that it fails with.
 Answers = Mapping[str, Mapping[str, Any] | Exception]
 
 
@@ -86,6 +89,11 @@ class _Mocks(pulumi_mocks.Mocks):
 
     def new_resource(self, args: pulumi_mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.deployment.transforms[args.typ, args.name] = args.transforms
+        found = self.answers.get(args.typ, {}) if args.resource_id else {}
+        if args.resource_id:
+            self.deployment.reads.append((args.typ, args.resource_id))
+        if isinstance(found, Exception):
+            raise found
         kind = args.typ.rsplit(":", 1)[-1]
         outputs = {
             "arn": f"arn:aws:{kind}:{REGION}:{ACCOUNT}:{args.name}",
@@ -105,7 +113,7 @@ class _Mocks(pulumi_mocks.Mocks):
                 {"secretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{args.name}"}
             ],
         }
-        return f"{args.name}-id", {**outputs, **args.inputs}
+        return f"{args.name}-id", {**outputs, **args.inputs, **found}
 
 
 class _Monitor(pulumi_mocks.MockMonitor):

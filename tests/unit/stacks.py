@@ -77,12 +77,22 @@ def stack(name: str, changes: Mapping[str, Any] | None = None) -> Stack:
 
 
 def platform(
-    name: str, changes: Mapping[str, Any] | None = None, *, released: Mapping[str, str] | None = None
+    name: str,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    released: Mapping[str, str] | None = None,
+    last_outputs: Mapping[str, Any] | None = None,
 ) -> Deployment:
-    """All of a stack under mocks; `released` is the image of each colour by SSM parameter name."""
+    """All of a stack under mocks.
+
+    `released` is the image of each colour by SSM parameter name, `last_outputs` what an earlier run exported.
+    """
     images = released or {}
     return deploy(
         lambda: deploy_platform(stack(name, changes)),
-        answers={IMAGES: {"names": list(images), "values": list(images.values())}},
+        answers={
+            IMAGES: {"names": list(images), "values": list(images.values())},
+            "pulumi:pulumi:StackReference": {"outputs": dict(last_outputs or {})},
+        },
         stack=name,
     )

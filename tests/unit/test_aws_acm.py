@@ -1,5 +1,9 @@
 """What localcloud/aws/acm.py adds to moto: a certificate under an ARN that was chosen before."""
 
+import json
+from http import HTTPStatus
+from typing import Any
+
 import boto3
 import pytest
 from cryptography import x509
@@ -7,15 +11,20 @@ from moto import mock_aws
 
 from localcloud.aws import install
 from localcloud.aws.acm import hold_certificate
+from localcloud.server import Application
 
 ARN = "arn:aws:acm:eu-central-1:222222222222:certificate/00000000-0000-4000-8000-222222222222"
 
 
-def test_a_certificate_is_held_in_the_account_and_the_region_of_its_arn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture(autouse=True)
+def account(monkeypatch: pytest.MonkeyPatch) -> None:
     install()
     monkeypatch.setenv("MOTO_ACCOUNT_ID", "222222222222")
+    # AWS's own policies take longer to load than a test to run.
+    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "false")
+
+
+def test_a_certificate_is_held_in_the_account_and_the_region_of_its_arn() -> None:
     with mock_aws():
         assert hold_certificate(ARN) == ARN
         found = boto3.client("acm", region_name="eu-central-1").describe_certificate(CertificateArn=ARN)
@@ -26,8 +35,7 @@ def test_a_certificate_is_held_in_the_account_and_the_region_of_its_arn(
     assert elsewhere["CertificateSummaryList"] == []
 
 
-def test_a_certificate_that_is_held_already_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOTO_ACCOUNT_ID", "222222222222")
+def test_a_certificate_that_is_held_already_stays_as_it_is() -> None:
     with mock_aws():
         acm = boto3.client("acm", region_name="eu-central-1")
         hold_certificate(ARN)
@@ -36,8 +44,7 @@ def test_a_certificate_that_is_held_already_stays_as_it_is(monkeypatch: pytest.M
         assert acm.get_certificate(CertificateArn=ARN)["Certificate"] == first
 
 
-def test_the_certificate_is_signed_with_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOTO_ACCOUNT_ID", "222222222222")
+def test_the_certificate_is_signed_with_its_own_key() -> None:
     with mock_aws():
         hold_certificate(ARN)
         acm = boto3.client("acm", region_name="eu-central-1")
@@ -46,8 +53,7 @@ def test_the_certificate_is_signed_with_its_own_key(monkeypatch: pytest.MonkeyPa
     certificate.verify_directly_issued_by(certificate)
 
 
-def test_an_https_listener_takes_the_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOTO_ACCOUNT_ID", "222222222222")
+def test_an_https_listener_takes_the_certificate() -> None:
     with mock_aws():
         hold_certificate(ARN)
         ec2 = boto3.client("ec2", region_name="eu-central-1")
@@ -68,3 +74,24 @@ def test_an_https_listener_takes_the_certificate(monkeypatch: pytest.MonkeyPatch
 def test_what_is_not_the_arn_of_a_certificate_is_refused(arn: str) -> None:
     with pytest.raises(ValueError, match="is not the ARN of an ACM certificate"):
         hold_certificate(arn)
+
+
+def asked(path: str) -> tuple[HTTPStatus, dict[str, Any]]:
+    """What the cloud's control path answers."""
+    statuses: list[str] = []
+    application = Application(aws=None)
+    body = application({"PATH_INFO": path}, lambda status, _headers: statuses.append(status))
+    return HTTPStatus(int(statuses[0].split()[0])), json.loads(b"".join(body))
+
+
+def test_the_cloud_makes_a_certificate_when_it_is_asked_for() -> None:
+    with mock_aws():
+        assert asked(f"/_switchyard/certificate/{ARN}") == (HTTPStatus.OK, {"arn": ARN})
+        listed = boto3.client("acm", region_name="eu-central-1").list_certificates()
+    assert [found["CertificateArn"] for found in listed["CertificateSummaryList"]] == [ARN]
+
+
+def test_the_cloud_says_why_it_makes_no_certificate() -> None:
+    status, answer = asked("/_switchyard/certificate/localhost")
+    assert status == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert answer["error"].startswith("'localhost' is not the ARN of an ACM certificate; one is arn:aws:acm:")

@@ -17,8 +17,10 @@ TARGET = {
 
 
 @pytest.fixture
-def scaling() -> Iterator[Any]:
+def scaling(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     install()
+    # AWS's own policies take longer to load than a test to run.
+    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "false")
     with mock_aws():
         ecs = boto3.client("ecs", region_name="eu-west-1")
         ecs.create_cluster(clusterName="main")

@@ -22,8 +22,10 @@ SELECTION = {
 
 
 @pytest.fixture
-def backup() -> Iterator[Any]:
+def backup(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     install()
+    # AWS's own policies take longer to load than a test to run.
+    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "false")
     with mock_aws():
         client = boto3.client("backup", region_name="eu-west-1")
         client.create_backup_vault(BackupVaultName="main", BackupVaultTags={"team": "platform"})

@@ -17,8 +17,10 @@ REGION = "eu-west-1"
 
 
 @pytest.fixture
-def ec2() -> Iterator["EC2Client"]:
+def ec2(monkeypatch: pytest.MonkeyPatch) -> Iterator["EC2Client"]:
     install()
+    # AWS's own policies take longer to load than a test to run.
+    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "false")
     with mock_aws():
         yield boto3.client("ec2", region_name=REGION)
 

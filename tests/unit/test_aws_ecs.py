@@ -23,8 +23,10 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.fixture
-def ecs() -> Iterator[Any]:
+def ecs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     install()
+    # AWS's own policies take longer to load than a test to run.
+    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "false")
     with mock_aws():
         client = boto3.client("ecs", region_name="eu-west-1")
         client.create_cluster(clusterName="main")

@@ -19,8 +19,10 @@ INSIGHTS = {
 
 
 @pytest.fixture
-def rds() -> Iterator[Any]:
+def rds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     install()
+    # AWS's own policies take longer to load than a test to run.
+    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "false")
     with mock_aws():
         yield boto3.client("rds", region_name="eu-west-1")
 

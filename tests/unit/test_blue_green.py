@@ -210,7 +210,6 @@ def test_the_live_rule_is_asked_for_with_the_stacks_own_credentials() -> None:
     assert provider.endswith("::aws-home::aws-home-id"), "the default provider is switched off"
 
 
-@pytest.mark.xfail(strict=True, reason="pulumi-aws answers with lists: `forwards` and `stickinesses`")
 def test_the_live_rule_is_understood_as_pulumi_aws_spells_it() -> None:
     """pulumi_aws.lb.outputs: GetListenerRuleActionResult has forwards, its forward has stickinesses."""
     (forward,) = (action["forward"] for action in live(30, 70)["actions"])
@@ -226,8 +225,29 @@ def test_the_live_rule_is_understood_as_pulumi_aws_spells_it() -> None:
     }
 
 
-@pytest.mark.xfail(strict=True, reason="the live rule is found by priority, which may be another service's")
-def test_a_service_that_takes_the_priority_of_another_does_not_take_its_weights() -> None:
-    theirs = [{"arn": "arn:web-blue", "weight": 0}, {"arn": "arn:web-green", "weight": 100}]
-    answer = {"actions": [{"type": "forward", "forward": {"targetGroups": theirs}}], "priority": 10}
+def test_the_rule_of_an_earlier_run_is_found_by_its_arn_whatever_its_priority() -> None:
+    args = replace(STICKY, production_rule_arn="arn:rule", test_rule_arn="arn:test-rule")
+    deployment = colours(args)
+    for name in ("api-production", "api-test"):
+        transformed(deployment, RULE, name, answers={LIVE: live(30, 70)}, changed={"priority": 20})
+    assert deployment.calls == [(LIVE, {"arn": "arn:rule"}), (LIVE, {"arn": "arn:test-rule"})], (
+        "at the new priority there may be the rule of another service, with weights of its own"
+    )
+
+
+def test_a_rule_that_an_earlier_run_did_not_make_is_looked_for_in_its_place() -> None:
+    def program() -> None:
+        nothing: pulumi.Output[str | None] = pulumi.Output.from_input(None)
+        BlueGreen("api", replace(STICKY, production_rule_arn=nothing))
+
+    deployment = deploy(program)
+    transformed(deployment, RULE, "api-production", answers={LIVE: live(30, 70)})
+    assert deployment.calls == [(LIVE, {"listenerArn": "arn:production", "priority": 10})]
+
+
+def test_the_rule_of_another_service_at_the_same_place_gives_no_weights() -> None:
+    """A new service may take a priority that another one gives up in the same update."""
+    answer = live(40, 60)
+    for group in answer["actions"][0]["forward"]["targetGroups"]:
+        group["arn"] += "-of-another-service"
     assert transformed(colours(), RULE, "api-production", answers={LIVE: answer}) is None

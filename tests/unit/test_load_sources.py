@@ -134,7 +134,9 @@ def test_an_account_keeps_its_leading_zero() -> None:
     assert from_engine(whole, "prod", "012345678901").accounts == ["012345678901"]
 
 
-@pytest.mark.parametrize("text", ["true", "3", "012345678901", "null", "1e3", '"quoted"', "[1", "{", "NaN"])
+@pytest.mark.parametrize(
+    "text", ["true", "3", "-0", "012345678901", "null", "1e3", '"quoted"', "[1", "{", "NaN"]
+)
 def test_a_scalar_is_text_whatever_json_would_make_of_it(text: str) -> None:
     whole = {**handed_over(config("prod")), "switchyard:region": text}
     with pytest.raises(InvalidSettings) as error:

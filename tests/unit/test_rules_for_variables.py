@@ -1,4 +1,4 @@
-"""Rules about a service's variables and the account, and that no rule goes without a test."""
+"""Rules about a service's name and variables and the account, and that no rule goes without a test."""
 
 import inspect
 from collections.abc import Mapping
@@ -9,14 +9,27 @@ import pytest
 from infra import rules
 from infra.rules import Problem, broken_rules
 from tests.unit import test_rules, test_rules_for_data
-from tests.unit.stacks import problems, refusal, settings
+from tests.unit.stacks import config, problems, refusal, settings
 
 OTHER_NAME = "another name: the platform sets this one from the service's database"
 LOOKS_SECRET = "a value that looks like a secret (not shown)"  # noqa: S105 - only the words for one
+WEB = config("prod")["switchyard:services"]["web"]
 
 Change = Mapping[str, Any]
 Told = list[tuple[str, str, str]]
 BROKEN: list[tuple[str, str, Change, Told]] = [
+    (
+        "the_services_name_is_free",
+        "prod",
+        {"services.sessions": {**WEB, "route": {"priority": 30, "paths": ["/"]}}},
+        [("services.sessions", "sessions", "another name: the platform itself has a log group of this one")],
+    ),
+    (
+        "the_services_name_is_free",
+        "prod",
+        {"databases.web": config("prod")["switchyard:databases"]["main"]},
+        [("services.web", "web", "a name that no database has: both would have alarms of this one")],
+    ),
     (
         "a_variable_has_one_source",
         "prod",

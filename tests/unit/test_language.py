@@ -1,0 +1,161 @@
+"""The language host: what the engine asks of it, and how a program that fails ends."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent import futures
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import (
+    engine_pb2,
+    language_pb2,
+    language_pb2_grpc,
+    resource_pb2,
+    resource_pb2_grpc,
+)
+
+from localcloud.language import PythonHost
+from localcloud.paths import PROJECT
+from tests.unit.bridges import WAIT_SECONDS, FakeEngine
+
+
+class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
+    """Says that it supports nothing, and takes the stack."""
+
+    def SupportsFeature(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002 - the name of the RPC
+        return resource_pb2.SupportsFeatureResponse(hasSupport=False)
+
+    def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+        return resource_pb2.RegisterResourceResponse(urn=f"urn:pulumi:s::p::{request.type}::{request.name}")
+
+    def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+        return empty_pb2.Empty()
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    engine = FakeEngine()
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def monitor() -> Iterator[str]:
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    resource_pb2_grpc.add_ResourceMonitorServicer_to_server(Monitor(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+Host = tuple[Any, "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A host as the engine starts it, and a connection to it."""
+    command = [sys.executable, "-P", "-m", "localcloud.language", "127.0.0.1:1"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line.strip().isdigit(), "the engine reads the port from the first line"
+        with grpc.insecure_channel(f"127.0.0.1:{int(line)}") as channel:
+            yield language_pb2_grpc.LanguageRuntimeStub(channel), process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.communicate()
+
+
+def run(stub: Any, engine: FakeEngine, monitor: str, folder: Path, program: str) -> Any:
+    """Has the host run a program, as the engine of a preview does."""
+    (folder / "infra").mkdir(exist_ok=True)
+    (folder / "infra" / "__main__.py").write_text(program)
+    request = language_pb2.RunRequest(
+        project="p",
+        stack="s",
+        pwd=str(folder),
+        monitor_address=monitor,
+        args=[engine.address],
+        dryRun=True,
+        parallel=4,
+        info=language_pb2.ProgramInfo(
+            root_directory=str(folder), program_directory=str(folder / "infra"), entry_point="."
+        ),
+    )
+    return stub.Run(request, timeout=WAIT_SECONDS)
+
+
+def errors(engine: FakeEngine) -> list[str]:
+    found = zip(engine.lines, engine.severities, strict=True)
+    return [message for (_, message), severity in found if severity == engine_pb2.ERROR]
+
+
+def test_it_says_the_version_of_the_sdk() -> None:
+    info = PythonHost("").GetPluginInfo(empty_pb2.Empty(), None)
+    assert info.version == metadata.version("pulumi")
+
+
+def test_it_lists_what_is_installed_by_name() -> None:
+    asked = language_pb2.GetProgramDependenciesRequest()
+    found = PythonHost("").GetProgramDependencies(asked, None).dependencies
+    names = [dependency.name for dependency in found]
+    assert names == sorted(names)
+    versions = {dependency.name: dependency.version for dependency in found}
+    assert versions["pulumi"] == metadata.version("pulumi")
+
+
+def test_it_has_nothing_to_install() -> None:
+    answers = list(PythonHost("").InstallDependencies(language_pb2.InstallDependenciesRequest(), None))
+    assert answers == [language_pb2.InstallDependenciesResponse()]
+
+
+def test_a_program_runs_as_the_main_module_and_finds_what_is_beside_it(
+    host: Host, engine: FakeEngine, monitor: str, tmp_path: Path
+) -> None:
+    (tmp_path / "infra").mkdir()
+    (tmp_path / "infra" / "beside.py").write_text("WORD = 'ran as'\n")
+    program = "import beside, os, pulumi\npulumi.warn(f'{beside.WORD} {__name__} in {os.getcwd()}')\n"
+    answer = run(host[0], engine, monitor, tmp_path, program)
+    assert (answer.error, answer.bail) == ("", False)
+    assert [message for _, message in engine.lines if "ran as" in message] == [
+        f"ran as __main__ in {tmp_path}"
+    ]
+    assert errors(engine) == []
+
+
+def test_a_failing_import_is_told_once_with_its_traceback(
+    host: Host, engine: FakeEngine, monitor: str, tmp_path: Path
+) -> None:
+    answer = run(host[0], engine, monitor, tmp_path, "import no_such_module_at_all\n")
+    assert (answer.error, answer.bail) == ("", True), "bail: it has been told, and is not told again"
+    (told,) = errors(engine)
+    assert "No module named 'no_such_module_at_all'" in told
+    assert "infra/__main__.py" in told, "a crash is found by its traceback"
+
+
+def test_a_refusal_is_told_once_and_without_a_traceback(
+    host: Host, engine: FakeEngine, monitor: str, tmp_path: Path
+) -> None:
+    program = "import pulumi\nraise pulumi.RunError('Pulumi.prod.yaml: 1 mistake')\n"
+    answer = run(host[0], engine, monitor, tmp_path, program)
+    assert (answer.error, answer.bail) == ("", True)
+    assert errors(engine) == ["Pulumi.prod.yaml: 1 mistake"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_when_the_engine_ends_it(host: Host, number: signal.Signals) -> None:
+    _, process = host
+    process.send_signal(number)
+    assert process.wait(WAIT_SECONDS) == 0
