@@ -13,8 +13,8 @@ help: ## Show this list
 up: $(STAMP) ## Bring the platform up on the embedded cloud
 	$(BIN)/switchyard cloud up
 
-down: $(STAMP) ## Destroy it, and stop the embedded cloud
-	$(BIN)/switchyard cloud down
+down: $(STAMP) ## Stop the embedded cloud; all that was deployed to it is gone
+	$(BIN)/switchyard cloud stop
 
 status: $(STAMP) ## Show what is up: resources, colours, weights
 	$(BIN)/switchyard status

@@ -113,16 +113,6 @@ def cloud_up(stack: StackName = "local") -> None:
     embedded.render(result, out)
 
 
-@cloud_app.command("down")
-def cloud_down(stack: StackName = "local") -> None:
-    """Destroy a stack on the embedded cloud, and stop the cloud."""
-    from switchyard import embedded
-
-    with progress() as say:
-        embedded.down(stack, say)
-    out.print("Everything is gone.")
-
-
 @app.command()
 def status(stack: StackName = "local", as_json: AsJson = False) -> None:
     """Show a stack: its resources by component, its services, their colours and weights."""

@@ -1,4 +1,4 @@
-"""Brings stacks up and down on the embedded cloud, with progress and a truthful end."""
+"""Brings a stack up on the embedded cloud, with progress and a truthful end."""
 
 import time
 from collections.abc import Callable
@@ -79,21 +79,6 @@ def up(stack: str, say: Say, observe: Observe | None = None) -> "status_module.S
     recover(stack, say, engine)
     _run(lambda: selected.up(on_event=watcher, suppress_outputs=True), watcher)
     return status_module.read(stack)
-
-
-def down(stack: str, say: Say) -> None:
-    """Destroys the stack, and stops the cloud. Raises SwitchyardError or CloudError."""
-    found = cloud.recorded()
-    if found is not None and found.alive:
-        engine = workspace(stack)
-        if stack in {summary.name for summary in engine.list_stacks()}:
-            selected = auto.select_stack(stack_name=stack, work_dir=engine.work_dir, opts=_options(engine))
-            # What a killed run left in no state would outlive the stack.
-            recover(stack, say, engine)
-            watcher = Watcher(say=say, verb=f"Taking down {stack}")
-            _run(lambda: selected.destroy(on_event=watcher, suppress_outputs=True), watcher)
-    say("Stopping the embedded cloud")
-    cloud.stop()
 
 
 def _options(engine: auto.LocalWorkspace) -> auto.LocalWorkspaceOptions:

@@ -161,7 +161,8 @@ def render(status: StackStatus, console: Console) -> None:
     )
     if status.endpoint:
         console.print(f"AWS endpoint {status.endpoint} (embedded cloud)")
-    console.print(f"Production {status.production_url}   test {status.test_url}")
+    # Addresses are there to be copied: no line breaks in them.
+    console.print(f"Production {status.production_url}   test {status.test_url}", soft_wrap=True)
     console.print(_colours_table(status))
     console.print(_components_table(status))
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from localcloud import cloud
 from localcloud.cloud import Cloud
 from localcloud.errors import EngineUnavailable
-from switchyard import cli, doctor, embedded, status
+from switchyard import cli, doctor, embedded, recovery, status
 from switchyard.errors import DeploymentFailed
 
 RUNNING = Cloud(pid=4242, started=1.0, endpoint="http://127.0.0.1:4566")
@@ -153,7 +153,7 @@ def test_a_long_message_is_not_broken_into_lines(
 
 @pytest.mark.parametrize(
     ("module", "function", "command"),
-    [(embedded, "up", ["cloud", "up"]), (embedded, "down", ["cloud", "down"]), (status, "read", ["status"])],
+    [(embedded, "up", ["cloud", "up"]), (status, "read", ["status"])],
 )
 def test_what_fails_is_one_message(
     monkeypatch: pytest.MonkeyPatch,
@@ -183,14 +183,20 @@ def test_ctrl_c_before_a_command_runs_ends_with_130_too(
     assert capsys.readouterr().err == "interrupted\n"
 
 
-# --- cloud up and down
+# --- recover
 
 
-def test_down_says_that_everything_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recover_says_what_was_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(embedded, "down", lambda stack, _: asked.append(stack))
-    said = invoke("cloud", "down", "--stack", "staging")
-    assert (said.exit_code, said.stdout, asked) == (0, "Everything is gone.\n", ["staging"])
+
+    def recovered(stack: str, _: Any) -> recovery.Recovery:
+        asked.append(stack)
+        return recovery.Recovery(adopted=[("edge-lb", "arn:lb")], cleared=["main", "api-blue"])
+
+    monkeypatch.setattr(recovery, "recover", recovered)
+    said = invoke("recover", "--stack", "staging")
+    assert asked == ["staging"]
+    assert said.stdout == "0 locks cleared, 1 resources adopted, 2 to be created again\n"
 
 
 # --- doctor

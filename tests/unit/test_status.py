@@ -49,8 +49,8 @@ def colour(production: int, test: int, image: str | None = None) -> ColourStatus
 FOUND = StackStatus(
     stack="local",
     region="eu-west-1",
-    production_url="https://edge.example.com",
-    test_url="https://edge.example.com:8443",
+    production_url="https://edge-0123456789.eu-west-1.example.com",
+    test_url="https://edge-0123456789.eu-west-1.example.com:8443",
     endpoint="http://127.0.0.1:4566",
     resources=5,
     components={"Network main": 2, "Service api": 2},
@@ -83,7 +83,8 @@ def test_a_resource_whose_parent_was_removed_stands_for_itself() -> None:
 
 
 def shown(found: StackStatus) -> str:
-    console = Console(file=io.StringIO(), width=100)
+    # Narrower than the addresses are long.
+    console = Console(file=io.StringIO(), width=80)
     status.render(found, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -101,7 +102,7 @@ def test_a_person_sees_colours_weights_and_components() -> None:
     assert text.splitlines()[:3] == [
         "switchyard local: 5 resources in eu-west-1",
         "AWS endpoint http://127.0.0.1:4566 (embedded cloud)",
-        "Production https://edge.example.com   test https://edge.example.com:8443",
+        "Production https://edge-0123456789.eu-west-1.example.com   test https://edge-0123456789.eu-west-1.example.com:8443",
     ]
     assert cells(text, "api") == [
         ["api", "blue", "100 %", "0 %", "1 of 2", "0123456789abcdef012"],
