@@ -64,10 +64,10 @@ def deploy(stack: Stack) -> dict[str, Any]:
             with_provider,
         )
 
+    parts = arguments.ServiceParts(network, edge, cluster, registry, secrets, databases, monitoring, key)
     services = {}
     for name in stack.settings.services:
         colours = BlueGreen(name, arguments.blue_green(stack, name, network, edge, rules), with_provider)
-        parts = arguments.ServiceParts(network, edge, cluster, registry, secrets, databases, monitoring, key)
         # ECS refuses a target group that no listener uses yet.
         containers = ContainerService(
             name,

@@ -17,7 +17,7 @@ import psutil
 
 from localcloud import engine
 from localcloud.errors import CloudError, CloudNotRunning
-from localcloud.paths import BIN, CLOUD_LOG, CLOUD_STATE, PROJECT, PULUMI_HOME, WORKSPACE
+from localcloud.paths import BIN, CLOUD_LOG, CLOUD_STATE, PROJECT, PULUMI_HOME, WORKSPACE, state_bucket
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -172,7 +172,7 @@ def environment(account: str = DEFAULT_ACCOUNT) -> dict[str, str]:
         "PATH": os.pathsep.join([*entries, *(entry for entry in path if entry not in entries)]),
         "PULUMI_HOME": str(PULUMI_HOME),
         "PULUMI_BACKEND_URL": (
-            f"s3://switchyard-state-{account}?region={found['AWS_REGION']}"
+            f"s3://{state_bucket(account)}?region={found['AWS_REGION']}"
             f"&endpoint={cloud.endpoint}&disableSSL=true&s3ForcePathStyle=true"
         ),
         # Nothing on the embedded cloud is secret; a real stack uses the awskms provider.

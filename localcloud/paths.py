@@ -11,3 +11,8 @@ BIN = WORKSPACE / "bin"
 PULUMI_HOME = WORKSPACE / "pulumi"
 CLOUD_STATE = WORKSPACE / "cloud.json"
 CLOUD_LOG = WORKSPACE / "cloud.log"
+
+
+def state_bucket(account: str) -> str:
+    """The embedded S3 bucket with the Pulumi state of an account, which lives and dies with the cloud."""
+    return f"switchyard-state-{account}"

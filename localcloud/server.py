@@ -27,6 +27,7 @@ from werkzeug.serving import make_server
 from localcloud.aws import install
 from localcloud.aws.acm import hold_certificate
 from localcloud.aws.retries import AnsweredOnce
+from localcloud.paths import state_bucket
 
 CONTROL = "/_switchyard/"
 REGION = "eu-west-1"
@@ -101,11 +102,6 @@ class Accounts:
         """Ends every plugin."""
         for process, _ in self._plugins.values():
             process.terminate()
-
-
-def state_bucket(account: str) -> str:
-    """Where the Pulumi state of an account's stacks is kept: it lives and dies with the cloud."""
-    return f"switchyard-state-{account}"
 
 
 class Application:
