@@ -1,8 +1,11 @@
 """Brings a stack up on the embedded cloud, with progress and a truthful end."""
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import pulumi.automation as auto
@@ -10,6 +13,7 @@ from pulumi.automation import EngineEvent, OpType
 from rich.console import Console
 
 from localcloud import cloud
+from localcloud.paths import PROJECT
 from switchyard import status as status_module
 from switchyard.errors import DeploymentFailed
 from switchyard.recovery import recover
@@ -66,19 +70,32 @@ def up(stack: str, say: Say, observe: Observe | None = None) -> "status_module.S
     `observe` gets every event of the engine.
     """
     settings = settings_of(stack)
-    cloud.start(say)
+    # From here on this process means the embedded cloud, whatever the stack.
+    os.environ["AWS_ENDPOINT_URL"] = cloud.start(say).endpoint
     if settings.edge.certificate_arn:
         cloud.ensure_certificate(settings.edge.certificate_arn)
     say(f"Bringing up stack {stack}")
     engine = workspace(stack)
     watcher = Watcher(say=say, verb=f"Bringing up {stack}", observe=observe)
     options = _options(engine)
-    selected = _run(
-        lambda: auto.create_or_select_stack(stack_name=stack, work_dir=engine.work_dir, opts=options), watcher
-    )
-    recover(stack, say, engine)
-    _run(lambda: selected.up(on_event=watcher, suppress_outputs=True), watcher)
+    with _kept(PROJECT / f"Pulumi.{stack}.yaml"):
+        selected = _run(
+            lambda: auto.create_or_select_stack(stack_name=stack, work_dir=engine.work_dir, opts=options),
+            watcher,
+        )
+        recover(stack, say, engine)
+        _run(lambda: selected.up(on_event=watcher, suppress_outputs=True), watcher)
     return status_module.read(stack)
+
+
+@contextmanager
+def _kept(file: Path) -> Iterator[None]:
+    """Leaves the file as it was: the engine writes the embedded cloud's salt into it."""
+    before = file.read_bytes()
+    try:
+        yield
+    finally:
+        file.write_bytes(before)
 
 
 def _options(engine: auto.LocalWorkspace) -> auto.LocalWorkspaceOptions:

@@ -56,6 +56,7 @@ def _rds() -> None:
     _add(rds.Models, RDSBackend)
     _add(rds.Responses, RDSResponse)
     _wrap(DBInstance, "__init__", rds.with_what_it_was_given)
+    _wrap(DBInstance, "update", rds.with_one_secret)
     _wrap(RDSBackend, "create_db_instance_read_replica", rds.as_an_instance_of_its_own)
     _answer(DBInstance, "PerformanceInsightsEnabled", rds.performance_insights_enabled)
     _answer(DBInstance, "PerformanceInsightsRetentionPeriod", rds.performance_insights_days)

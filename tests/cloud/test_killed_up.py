@@ -8,7 +8,7 @@ import pulumi.automation as auto
 import pytest
 
 from localcloud.paths import WORKSPACE
-from switchyard.recovery import recover
+from switchyard.recovery import Recovery, recover
 from tests.cloud import looks
 from tests.cloud.conftest import Begin
 from tests.cloud.stack import StackUnderTest
@@ -82,4 +82,4 @@ def test_a_stack_with_nothing_to_mend_is_left_alone(stack: StackUnderTest) -> No
         pulumi_command=auto.PulumiCommand(root=str(WORKSPACE)),
     )
     done = recover(stack.name, print, engine)
-    assert (done.cleared_locks, done.adopted, done.cleared, done.left) == ([], [], [], [])
+    assert done == Recovery()

@@ -53,6 +53,14 @@ def insights(instance: dict[str, Any]) -> dict[str, Any]:
 # --- instances
 
 
+def test_an_instance_that_manages_its_password_already_keeps_its_secret(rds: Any) -> None:
+    secret = create(rds)["MasterUserSecret"]["SecretArn"]
+    rds.modify_db_instance(DBInstanceIdentifier="main", ManageMasterUserPassword=True, ApplyImmediately=True)
+    assert described(rds)["MasterUserSecret"]["SecretArn"] == secret
+    secrets = boto3.client("secretsmanager", region_name="eu-west-1").list_secrets()["SecretList"]
+    assert [found["ARN"] for found in secrets] == [secret], "a second one would outlive the instance"
+
+
 def test_an_instance_keeps_its_performance_insights(rds: Any) -> None:
     create(
         rds,

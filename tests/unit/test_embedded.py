@@ -1,6 +1,7 @@
 """What a user is told while the engine works, and when it fails."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pulumi.automation as auto
@@ -159,3 +160,17 @@ def test_the_way_on_is_into_the_stacks_own_account_and_region() -> None:
         'Look at it with the AWS CLI: eval "$(switchyard cloud env --stack local)"; '
         "aws ecs list-services --region eu-west-1 --cluster switchyard-local"
     )
+
+
+def test_the_stacks_file_is_left_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.prod.yaml"
+    file.write_text("config: {}\n")
+
+    def cut_off() -> None:
+        with embedded._kept(file):
+            file.write_text("config: {}\nencryptionsalt: v1:embedded\n")
+            raise DeploymentFailed("cut off")
+
+    with pytest.raises(DeploymentFailed):
+        cut_off()
+    assert file.read_text() == "config: {}\n", "the embedded cloud's salt is for no real stack"

@@ -99,7 +99,7 @@ def test_one_lock_that_may_live_keeps_all(dead: Lock, folder: Path, engine: Any)
     (folder / "a.json").write_text(written(dead))
     (folder / "b.json").write_text(written(replace(dead, owner="ada", host="laptop", pid=7)))
     with pytest.raises(
-        StackLocked, match=r"ada on laptop \(process 7\), 5 minutes ago.*pulumi cancel --stack"
+        StackLocked, match=r"ada on laptop \(process 7\), \d+ minutes ago.*pulumi cancel --stack"
     ):
         clear_dead_locks("prod", engine)
     assert engine.ran == [], "clearing one would clear both"
