@@ -44,7 +44,8 @@ class Watcher:
         if self.observe:
             self.observe(event)
         before = event.resource_pre_event
-        if before and before.metadata.op != OpType.SAME:
+        # Components are open for as long as what is in them: they tell nothing.
+        if before and before.metadata.op != OpType.SAME and before.metadata.type.startswith("aws:"):
             self.open[before.metadata.urn] = time.monotonic()
         if event.res_outputs_event:
             self.done += 1
