@@ -27,6 +27,9 @@ Context = Any
 UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
+ENGINE_LOOK_SECONDS = 2.0
+
+
 class PythonHost(LanguageServer):
     """LanguageRuntime for programs that live in files."""
 
@@ -73,6 +76,7 @@ def main() -> None:
     """Serves until the engine ends the process."""
     # A short life that makes much and drops little: collecting costs a quarter of a preview's time.
     gc.disable()
+    engine = os.getppid()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -81,7 +85,9 @@ def main() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)  # noqa: T201 - the protocol
-    stop.wait()
+    # An engine that was killed sends no signal.
+    while os.getppid() == engine and not stop.wait(ENGINE_LOOK_SECONDS):
+        pass
     server.stop(None)
     # Threads of a program that hangs must not keep the engine waiting.
     os._exit(0)

@@ -53,10 +53,14 @@ def start() -> Iterator[Start]:
 
 
 def family(process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    """The guarded processes, once they have said who they are."""
+    """The guarded processes, once they have said who they are; without those that have ended by then."""
     assert process.stdout
-    members = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
-    assert len(members) == 2
+    pids = process.stdout.readline().split()
+    assert len(pids) == 2
+    members = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            members.append(psutil.Process(int(pid)))
     return members
 
 
