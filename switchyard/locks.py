@@ -13,12 +13,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import boto3
 import psutil
 import pulumi.automation as auto
 
 from switchyard.errors import SwitchyardError
-from switchyard.stacks import project_name, workspace
+from switchyard.stacks import project_name, session_of, workspace
 
 # The host's clock and a process's start are read from different places.
 SLACK = timedelta(seconds=1)
@@ -129,12 +128,7 @@ def _objects(
     def option(name: str) -> str | None:
         return next(iter(options.get(name, ())), None)
 
-    session = boto3.Session(
-        aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
-        aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
-        profile_name=option("profile"),
-        region_name=option("region") or environment.get("AWS_REGION"),
-    )
+    session = session_of(environment, option("region"), option("profile"))
     endpoint = option("endpoint")
     if endpoint and "//" not in endpoint:
         endpoint = ("http://" if option("disableSSL") == "true" else "https://") + endpoint

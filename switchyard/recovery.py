@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pulumi.automation as auto
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -32,7 +31,7 @@ from switchyard.pending import (
     undecided,
     unread,
 )
-from switchyard.stacks import workspace
+from switchyard.stacks import session_of, workspace
 
 Say = Callable[[str], None]
 
@@ -146,12 +145,7 @@ def _find(look: Look) -> str | None:
 def _clients(environment: Mapping[str, str]) -> Callable[[str], Clients]:
     @cache
     def of_region(region: str) -> Clients:
-        session = boto3.Session(
-            aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
-            aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
-            region_name=region or environment.get("AWS_REGION"),
-        )
-        make: Any = session.client
+        make: Any = session_of(environment, region).client
         return cache(lambda service: make(service, endpoint_url=environment.get("AWS_ENDPOINT_URL")))
 
     return of_region

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Mapping
 
+import boto3
 import pulumi.automation as auto
 import yaml
 
@@ -50,6 +51,18 @@ def is_embedded(stack: str) -> bool:
 def environment_of(stack: str) -> Mapping[str, str]:
     """What the engine and AWS clients need to reach the stack, beside the shell's own variables."""
     return cloud.environment(account_of(stack)) if is_embedded(stack) else {}
+
+
+def session_of(
+    environment: Mapping[str, str], region: str | None, profile: str | None = None
+) -> boto3.Session:
+    """AWS clients with the environment's credentials, else the shell's own; a region that is given wins."""
+    return boto3.Session(
+        aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
+        profile_name=profile,
+        region_name=region or environment.get("AWS_REGION"),
+    )
 
 
 def workspace(stack: str) -> auto.LocalWorkspace:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from switchyard.errors import StackNotUp, SwitchyardError
-from switchyard.stacks import environment_of, project_name, workspace
+from switchyard.stacks import environment_of, project_name, session_of, workspace
 
 COLOURS = ("blue", "green")
 
@@ -61,11 +61,7 @@ def read(stack: str) -> StackStatus:
     outputs: dict[str, Any] = roots[0].get("outputs", {}) if roots else {}
     if not outputs.get("services"):
         raise StackNotUp(f"stack {stack} is not up; `make up` or `pulumi up --stack {stack}` brings it up")
-    session = boto3.Session(
-        aws_access_key_id=environment.get("AWS_ACCESS_KEY_ID"),
-        aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
-        region_name=outputs["region"],
-    )
+    session = session_of(environment, outputs["region"])
     endpoint = environment.get("AWS_ENDPOINT_URL")
     try:
         services = _services(session, endpoint, outputs)
