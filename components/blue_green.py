@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import pulumi
 from pulumi_aws import lb
 
-COLOURS = ("blue", "green")
+from components.colours import COLOURS
+
 WEIGHTS = "actions[*].forward.targetGroups[*].weight"
 # What a new stack starts with, before any release: production on blue, the test listener on green.
 PRODUCTION_START = {"blue": 100, "green": 0}

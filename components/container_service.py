@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import appautoscaling, ecs
 
-from components.blue_green import COLOURS
+from components.colours import COLOURS
 from components.container_definition import container_definitions, volumes
 from components.task_roles import TaskRoles, TaskRolesArgs
 

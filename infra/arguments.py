@@ -10,8 +10,9 @@ import pulumi
 
 from components.alarms import DatabaseAlarmsArgs, ServiceAlarmsArgs
 from components.backups import BackupsArgs, BackupTier
-from components.blue_green import COLOURS, BlueGreen, BlueGreenArgs, HealthCheck
+from components.blue_green import BlueGreen, BlueGreenArgs, HealthCheck
 from components.cluster import Cluster, ClusterArgs
+from components.colours import COLOURS
 from components.container_service import ContainerService, ContainerServiceArgs
 from components.dashboard import DashboardArgs, DashboardService
 from components.database import Database, DatabaseArgs

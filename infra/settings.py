@@ -7,7 +7,7 @@ default. Rules that look at several keys at once are in infra/rules.py.
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Environment = Literal["local", "dev", "staging", "prod"]
 Name = Annotated[
@@ -131,6 +131,46 @@ class RouteSettings(Strict):
     ] = []
 
 
+class SmokeCheckSettings(Strict):
+    """A request to the idle colour, and what its answer has to be."""
+
+    path: Annotated[str, Field(pattern=r"^/\S*$", description="a path that starts with /")]
+    method: Annotated[Literal["GET", "HEAD", "POST"], Field(description="GET, HEAD or POST")] = "GET"
+    status: Annotated[int, Field(ge=100, le=599, description="a status code, 100 to 599")] = 200
+    body_contains: Annotated[str | None, Field(description="text that the body has to contain")] = None
+    headers: Annotated[
+        dict[str, str], Field(description="header name and the value that the answer has to have")
+    ] = {}
+    max_seconds: Annotated[float, Field(gt=0, le=60, description="above 0, up to 60 seconds")] = 5
+
+
+class CheckSettings(Strict):
+    """Something of the user's own that judges a release at each step: a URL or a command."""
+
+    name: Name
+    url: Annotated[
+        str | None, Field(pattern=r"^https?://\S+$", description="a URL that answers 2xx while all is well")
+    ] = None
+    command: Annotated[
+        list[str] | None, Field(min_length=1, description="a program and its arguments; status 0 is well")
+    ] = None
+    timeout_seconds: Annotated[int, Field(ge=1, le=600, description="1 to 600 seconds")] = 30
+
+
+class MigrationSettings(Strict):
+    """The one-off task that changes the schema, on the release's own digest, before anything scales."""
+
+    command: Annotated[list[str], Field(min_length=1, description="a program of the image and its arguments")]
+    plan_command: Annotated[
+        list[str],
+        Field(
+            min_length=1,
+            description="a program of the image that prints what the command would do, as JSON",
+        ),
+    ]
+    timeout_seconds: Annotated[int, Field(ge=1, le=14400, description="1 to 14400 seconds")] = 900
+
+
 class ServiceSettings(Strict):
     """A container service, in two colours."""
 
@@ -194,6 +234,17 @@ class ServiceSettings(Strict):
         int | None, Field(ge=1, le=604800, description="1 to 604800 seconds, no longer than the bake")
     ] = None
     execute_command: Annotated[bool, Field(description="true or false")] = False
+    smoke: Annotated[
+        list[SmokeCheckSettings], Field(description="requests that a new version has to answer rightly")
+    ] = []
+    smoke_command: Annotated[
+        list[str] | None,
+        Field(min_length=1, description="a program and its arguments; it finds the address in TEST_URL"),
+    ] = None
+    checks: Annotated[list[CheckSettings], Field(description="judges of a release at each step")] = []
+    migrations: Annotated[
+        MigrationSettings | None, Field(description="the schema's one-off task; none: there is none")
+    ] = None
 
 
 class DatabaseSettings(Strict):
@@ -300,8 +351,58 @@ class BackupSettings(Strict):
     ] = None
 
 
+class FreezeSettings(Strict):
+    """A time in which no release may start. A stage that runs when it begins is finished."""
+
+    reason: Annotated[str, Field(min_length=1, description="why, for whoever is refused")]
+    starts: Annotated[AwareDatetime, Field(description="a time with its zone, such as 2026-12-20T00:00:00Z")]
+    ends: Annotated[AwareDatetime, Field(description="a time with its zone, after the start")]
+
+
+class WeeklyFreezeSettings(Strict):
+    """A time of each week in which no release may start, such as the weekend."""
+
+    reason: Annotated[str, Field(min_length=1, description="why, for whoever is refused")]
+    days: Annotated[
+        list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]],
+        Field(min_length=1, description="days of the week: mon, tue, wed, thu, fri, sat, sun"),
+    ]
+    from_hour: Annotated[int, Field(ge=0, le=23, description="0 to 23, the first hour that is frozen")] = 0
+    to_hour: Annotated[int, Field(ge=1, le=24, description="1 to 24, the first hour that is not")] = 24
+    timezone: Annotated[str, Field(description="a zone of the IANA database, such as Europe/Berlin")] = "UTC"
+
+
+class AnalysisSettings(Strict):
+    """When the new colour counts as worse than the old one over the same minutes."""
+
+    minimum_requests: Annotated[
+        int, Field(ge=1, description="requests that each colour needs before anything is concluded")
+    ]
+    confidence_percent: Annotated[
+        float, Field(ge=80, lt=100, description="80 to below 100; how sure a difference has to be")
+    ] = 95
+    max_error_rate_increase_percent: Annotated[
+        float, Field(ge=0, le=100, description="percentage points of failed requests that are tolerated")
+    ]
+    max_latency_increase_percent: Annotated[
+        float, Field(ge=0, description="percent by which the p99 latency may grow")
+    ]
+
+
+class NotificationSettings(Strict):
+    """Who hears of releases, beside the stack's alerts topic."""
+
+    slack_webhook_secret: Annotated[
+        str | None,
+        Field(pattern=REFERENCE_TO_A_VALUE, description="name or ARN of the secret with the webhook's URL"),
+    ] = None
+    github_repository: Annotated[
+        str | None, Field(pattern=r"^[\w.-]+/[\w.-]+$", description="owner/name, for deployment statuses")
+    ] = None
+
+
 class ReleaseSettings(Strict):
-    """How a release moves traffic unless it is told otherwise."""
+    """How a release moves traffic unless it is told otherwise, and what it has to pass."""
 
     strategy: Annotated[
         Literal["all-at-once", "linear", "canary"], Field(description="all-at-once, linear or canary")
@@ -309,6 +410,31 @@ class ReleaseSettings(Strict):
     step_percent: Annotated[int, Field(ge=1, le=100, description="1 to 100")]
     every_seconds: Annotated[int, Field(ge=0, le=86400, description="0 to 86400 seconds")]
     bake_seconds: Annotated[int, Field(ge=0, le=604800, description="0 to 604800 seconds")]
+    hotfix_bake_seconds: Annotated[
+        int | None, Field(ge=0, le=604800, description="0 to 604800 seconds; else a tenth of the bake")
+    ] = None
+    healthy_timeout_seconds: Annotated[
+        int, Field(ge=10, le=7200, description="10 to 7200 seconds for the idle colour to become healthy")
+    ] = 900
+    approval: Annotated[
+        bool, Field(description="true: hold each release before it takes traffic, until it is approved")
+    ] = False
+    change_record: Annotated[bool, Field(description="true: a release has to name its change record")] = False
+    promoted_from: Annotated[
+        Name | None, Field(description="the stack in which a digest has to be proven first")
+    ] = None
+    soak_seconds: Annotated[
+        int, Field(ge=0, le=2592000, description="0 to 2592000 seconds that a digest has to live there")
+    ] = 0
+    backup_max_age_hours: Annotated[
+        int | None, Field(ge=1, le=744, description="1 to 744 hours, the recovery point objective")
+    ] = None
+    freezes: Annotated[list[FreezeSettings], Field(description="times without releases")] = []
+    weekly_freezes: Annotated[list[WeeklyFreezeSettings], Field(description="hours of the week without")] = []
+    analysis: Annotated[
+        AnalysisSettings | None, Field(description="how the colours are compared; none: alarms alone decide")
+    ] = None
+    notify: Annotated[NotificationSettings, Field(description="who hears of it")] = NotificationSettings()
     bootstrap_image: Annotated[
         str,
         Field(

@@ -11,10 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
 
+from components.colours import COLOURS
 from switchyard.errors import StackNotUp, SwitchyardError
 from switchyard.stacks import environment_of, project_name, session_of, workspace
-
-COLOURS = ("blue", "green")
 
 
 @dataclass(frozen=True, kw_only=True)

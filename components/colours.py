@@ -1,0 +1,12 @@
+"""The two colours of a service. Without Pulumi, so that a command can use it at no cost."""
+
+from typing import Literal
+
+Colour = Literal["blue", "green"]
+
+COLOURS: tuple[Colour, Colour] = ("blue", "green")
+
+
+def other(colour: Colour) -> Colour:
+    """The colour beside this one."""
+    return "green" if colour == "blue" else "blue"
