@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from localcloud import host_launcher
 from localcloud.errors import EngineUnavailable
-from localcloud.paths import BIN, CACHE, PROJECT, PULUMI_HOME
+from localcloud.paths import BIN, CACHE, HOST_SOCKET, PROJECT, PULUMI_HOME
 from localcloud.provider.binaries import Binaries
 from localcloud.provider.names import VERSION as AWS_PLUGIN_VERSION
 
@@ -90,12 +91,12 @@ def ensure(say: Say) -> Engine:
     _link(cli, BIN / "pulumi")
     if source == "built":
         # Beside the command line, so that the engine takes it for the one that it was shipped with.
-        _wrapper(BIN / "pulumi-language-python", "localcloud.language")
+        _wrapper(BIN / "pulumi-language-python", f'-S "{host_launcher.__file__}" "{HOST_SOCKET}"')
     if not official:
         bridge_binaries(say)
         plugin = PULUMI_HOME / "plugins" / f"resource-aws-v{AWS_PLUGIN_VERSION}"
         plugin.mkdir(parents=True, exist_ok=True)
-        _wrapper(plugin / "pulumi-resource-aws", "localcloud.provider")
+        _wrapper(plugin / "pulumi-resource-aws", "-P -m localcloud.provider")
     engine = Engine(
         cli=str(cli),
         cli_version=".".join(map(str, _version_of(cli) or (0,))),
@@ -356,10 +357,10 @@ def _link(source: Path, target: Path) -> None:
 _MARK = "# switchyard: stands in for Pulumi's own"
 
 
-def _wrapper(path: Path, module: str) -> None:
+def _wrapper(path: Path, command: str) -> None:
     text = (
         f"#!/bin/sh\n{_MARK}\n"
-        f'PYTHONPATH="{PROJECT}${{PYTHONPATH:+:$PYTHONPATH}}" exec "{sys.executable}" -P -m {module} "$@"\n'
+        f'PYTHONPATH="{PROJECT}${{PYTHONPATH:+:$PYTHONPATH}}" exec "{sys.executable}" {command} "$@"\n'
     )
     if not path.exists() or path.read_text() != text:
         path.write_text(text)

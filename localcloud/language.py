@@ -12,10 +12,11 @@ import runpy
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from concurrent import futures
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from pulumi.automation._server import LanguageServer
@@ -73,20 +74,24 @@ class PythonHost(LanguageServer):
 
 
 def main() -> None:
-    """Serves until the engine ends the process."""
-    # A short life that makes much and drops little: collecting costs a quarter of a preview's time.
-    gc.disable()
+    """Serves until the engine ends the process, or is gone itself: one that was killed sends no signal."""
     engine = os.getppid()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    serve(sys.argv[-1], stop, lambda: os.getppid() == engine)
+
+
+def serve(engine_address: str, stop: threading.Event, wanted: Callable[[], bool]) -> NoReturn:
+    """Says its port on standard output and serves until `stop` is set or it is no longer wanted."""
+    # A short life that makes much and drops little: collecting costs a quarter of a preview's time.
+    gc.disable()
     server = grpc.server(futures.ThreadPoolExecutor(8), options=UNLIMITED)
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(PythonHost(sys.argv[-1]), server)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(PythonHost(engine_address), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)  # noqa: T201 - the protocol
-    # An engine that was killed sends no signal.
-    while os.getppid() == engine and not stop.wait(ENGINE_LOOK_SECONDS):
+    while wanted() and not stop.wait(ENGINE_LOOK_SECONDS):
         pass
     server.stop(None)
     # Threads of a program that hangs must not keep the engine waiting.

@@ -27,7 +27,7 @@ from werkzeug.serving import make_server
 from localcloud.aws import install
 from localcloud.aws.acm import hold_certificate
 from localcloud.aws.retries import AnsweredOnce
-from localcloud.paths import state_bucket
+from localcloud.paths import BIN, HOST_SOCKET, PROJECT, state_bucket
 
 CONTROL = "/_switchyard/"
 REGION = "eu-west-1"
@@ -104,6 +104,18 @@ class Accounts:
             process.terminate()
 
 
+def start_warm_host() -> "subprocess.Popen[bytes] | None":
+    """The interpreter that language hosts are forked from; none where the engine brings its own host."""
+    if not (BIN / "pulumi-language-python").exists():
+        return None
+    return subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-P", "-m", "localcloud.warm_host", str(HOST_SOCKET)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+
+
 class Application:
     """The AWS API, and beside it a few paths for the `switchyard` command."""
 
@@ -152,12 +164,15 @@ def main() -> None:
     endpoint = f"http://127.0.0.1:{server.server_port}"
     application.accounts = Accounts(endpoint)
     application.accounts.environment(DEFAULT_ACCOUNT_ID)
+    warm_host = start_warm_host()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     print(json.dumps({"endpoint": endpoint}), flush=True)  # noqa: T201 - the protocol
     ended.wait()
     application.accounts.stop()
+    if warm_host:
+        warm_host.terminate()
     server.shutdown()
     os._exit(0)
 

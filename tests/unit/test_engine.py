@@ -187,12 +187,12 @@ def test_a_built_engine_gets_its_language_host_beside_it(machine: Machine) -> No
     machine.has_go()
     has_provider(machine.folder / "system", "5.100.0")
     engine.ensure(machine.say)
-    for wrapper, module in (
-        (machine.bin / "pulumi-language-python", "localcloud.language"),
-        (machine.plugin, "localcloud.provider"),
+    for wrapper, started in (
+        (machine.bin / "pulumi-language-python", "host_launcher.py"),
+        (machine.plugin, "-m localcloud.provider"),
     ):
         assert os.access(wrapper, os.X_OK)
-        assert f"-m {module} " in wrapper.read_text()
+        assert started in wrapper.read_text()
         assert f'PYTHONPATH="{PROJECT}$' in wrapper.read_text(), "the engine starts it in any folder"
     version = subprocess.run([machine.bin / "pulumi", "version"], capture_output=True, text=True, check=True)
     assert version.stdout == f"v{engine.CLI_VERSION}\n"

@@ -5,13 +5,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import (
@@ -22,6 +24,7 @@ from pulumi.runtime.proto import (
     resource_pb2_grpc,
 )
 
+from localcloud import host_launcher
 from localcloud.language import PythonHost
 from localcloud.paths import PROJECT
 from tests.unit.bridges import WAIT_SECONDS, FakeEngine
@@ -60,22 +63,56 @@ def monitor() -> Iterator[str]:
 Host = tuple[Any, "subprocess.Popen[str]"]
 
 
-@pytest.fixture
-def host() -> Iterator[Host]:
-    """A host as the engine starts it, and a connection to it."""
-    command = [sys.executable, "-P", "-m", "localcloud.language", "127.0.0.1:1"]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+@pytest.fixture(params=["alone", "warm"])
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A host as the engine starts it, by itself or forked from a warm one, and a connection to it."""
+    if request.param == "alone":
+        command = [sys.executable, "-P", "-m", "localcloud.language", "127.0.0.1:1"]
+    else:
+        address = request.getfixturevalue("warm_address")
+        command = [sys.executable, "-S", host_launcher.__file__, address, "127.0.0.1:1"]
+    with started(command) as (process, port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield language_pb2_grpc.LanguageRuntimeStub(channel), process
+
+
+@contextlib.contextmanager
+def started(command: list[str], **variables: str) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), **variables}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stdout
         line = process.stdout.readline()
         assert line.strip().isdigit(), "the engine reads the port from the first line"
-        with grpc.insecure_channel(f"127.0.0.1:{int(line)}") as channel:
-            yield language_pb2_grpc.LanguageRuntimeStub(channel), process
+        yield process, int(line)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def warm_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a warm host of this module's own."""
+    address = tmp_path_factory.mktemp("warm") / "host.sock"
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "localcloud.warm_host", str(address)],
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "ONLY_THE_WARM_ONE": "has this"},
+        stdin=subprocess.PIPE,
+    )
+    try:
+        assert await_that(address.exists), "it listens once it has imported everything"
+        yield str(address)
+    finally:
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(WAIT_SECONDS) == 0, "it ends with whoever started it"
+
+
+def await_that(holds: Callable[[], object]) -> bool:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(holds())
 
 
 def run(stub: Any, engine: FakeEngine, monitor: str, folder: Path, program: str) -> Any:
@@ -159,3 +196,65 @@ def test_it_ends_when_the_engine_ends_it(host: Host, number: signal.Signals) -> 
     _, process = host
     process.send_signal(number)
     assert process.wait(WAIT_SECONDS) == 0
+
+
+# --- forked from a warm one
+
+
+def host_of(port: int) -> psutil.Process:
+    """The process that listens there."""
+    (pid,) = {
+        found.pid
+        for found in psutil.net_connections("tcp")
+        if found.laddr and found.laddr.port == port and found.pid
+    }
+    return psutil.Process(pid)
+
+
+def test_a_warm_host_has_the_environment_of_the_run_and_no_other(
+    warm_address: str, engine: FakeEngine, monitor: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-S", host_launcher.__file__, warm_address, "127.0.0.1:1"]
+    program = (
+        "import os, pulumi\n"
+        "seen = {name: os.environ.get(name) for name in ('OF_THE_RUN', 'ONLY_THE_WARM_ONE')}\n"
+        "pulumi.warn(f'environment {seen}')\nprint('printed')\n"
+    )
+    with (
+        started(command, OF_THE_RUN="this") as (process, port),
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        run(language_pb2_grpc.LanguageRuntimeStub(channel), engine, monitor, tmp_path, program)
+        assert process.stdout
+        assert process.stdout.readline() == "printed\n", "the engine shows what a program prints"
+    told = [message for _, message in engine.lines if message.startswith("environment")]
+    assert told == ["environment {'OF_THE_RUN': 'this', 'ONLY_THE_WARM_ONE': None}"]
+
+
+def test_a_warm_host_reads_the_projects_own_modules_anew(
+    warm_address: str, engine: FakeEngine, monitor: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-S", host_launcher.__file__, warm_address, "127.0.0.1:1"]
+    program = (
+        "import sys, pulumi\n"
+        "own = [name for name in sys.modules if name.partition('.')[0] in ('components', 'infra')]\n"
+        "pulumi.warn(f'own {own}, kept {\"pulumi_aws.ec2\" in sys.modules}')\n"
+    )
+    with started(command) as (_, port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        run(language_pb2_grpc.LanguageRuntimeStub(channel), engine, monitor, tmp_path, program)
+    assert [message for _, message in engine.lines if message.startswith("own")] == ["own [], kept True"]
+
+
+def test_a_warm_host_ends_with_a_launcher_that_was_killed(warm_address: str) -> None:
+    command = [sys.executable, "-S", host_launcher.__file__, warm_address, "127.0.0.1:1"]
+    with started(command) as (process, port):
+        forked = host_of(port)
+        assert forked.pid != process.pid
+        process.kill()
+        assert await_that(lambda: not forked.is_running()), "it would serve nobody for ever"
+
+
+def test_without_a_warm_one_the_launcher_becomes_the_host_itself(tmp_path: Path) -> None:
+    command = [sys.executable, "-S", host_launcher.__file__, str(tmp_path / "nobody.sock"), "127.0.0.1:1"]
+    with started(command) as (process, port):
+        assert host_of(port).pid == process.pid
