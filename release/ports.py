@@ -16,6 +16,7 @@ from components.colours import Colour
 Listener = Literal["production", "test"]
 Weights = Mapping[Colour, int]
 Say = Callable[[str], None]
+FREEZE_GATE = "freeze"
 
 
 class Outcome(StrEnum):
@@ -105,7 +106,7 @@ class Alarms(Protocol):
     """CloudWatch alarms that concern a colour of a service, or what the whole stack needs."""
 
     def firing(self, service: str, colour: Colour) -> Sequence[str]:
-        """Names and reasons of those in ALARM. A poll that was throttled is Unavailable, never quiet."""
+        """Those in ALARM, each as "<name>: <reason>". A throttled poll is Unavailable, never quiet."""
 
 
 class Analyst(Protocol):
@@ -146,13 +147,16 @@ class Migrator(Protocol):
     def plan(self, service: str, colour: Colour) -> MigrationPlan:
         """What is to be done, by the service's plan command."""
 
-    def run(self, service: str, colour: Colour, token: str) -> MigrationPlan:
-        """Does it and returns what was done. `token` makes a repeated call find the same task again."""
+    def run(self, service: str, colour: Colour, token: str, *, expand_only: bool = False) -> MigrationPlan:
+        """Does it and returns what was done. `token` makes a repeated call find the same task again.
+
+        expand_only: stop before the first contract revision; the rest is done after the bake.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateResult:
-    """One gate. One that could not be evaluated has not passed.
+    """One gate. One that could not be evaluated has not passed. FREEZE_GATE names the freeze windows.
 
     overridable: whether an emergency release may pass it with a reason.
     """
