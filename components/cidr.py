@@ -1,9 +1,8 @@
 """Address plans: which part of a VPC's range belongs to which zone and tier. Pure, nothing is created."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from itertools import combinations
 
 # A VPC may be /16 at most. An eighth of a quarter of a /22 is a /27, the least that an Application
 # Load Balancer takes for a subnet.
@@ -50,14 +49,6 @@ def plan_subnets(network: IPv4Network, zones: Sequence[str]) -> list[SubnetPlan]
     _check_network(network)
     _check_zones(zones)
     return [_plan_zone(zone, slot) for zone, slot in zip(zones, network.subnets(2), strict=False)]
-
-
-def first_overlap(networks: Mapping[str, IPv4Network]) -> tuple[str, str] | None:
-    """The names of the first two ranges that share an address, in the order of `networks`."""
-    for (name, network), (other_name, other) in combinations(networks.items(), 2):
-        if network.overlaps(other):
-            return name, other_name
-    return None
 
 
 def _plan_zone(zone: str, slot: IPv4Network) -> SubnetPlan:

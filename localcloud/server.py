@@ -16,7 +16,6 @@ from http import HTTPStatus
 from typing import Any
 
 import boto3
-from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -27,6 +26,7 @@ from werkzeug.serving import make_server
 from localcloud.aws import install
 from localcloud.aws.acm import hold_certificate
 from localcloud.aws.retries import AnsweredOnce
+from localcloud.cloud import DEFAULT_ACCOUNT
 from localcloud.paths import BIN, HOST_SOCKET, PROJECT, state_bucket
 
 CONTROL = "/_switchyard/"
@@ -64,7 +64,7 @@ class Accounts:
         base |= {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
         base |= {"AWS_MAX_ATTEMPTS": "3"}
         keys = {"aws_access_key_id": "embedded", "aws_secret_access_key": "embedded"}
-        if account != DEFAULT_ACCOUNT_ID:
+        if account != DEFAULT_ACCOUNT:
             sts = boto3.client("sts", endpoint_url=self._endpoint, region_name=REGION, **keys)  # type: ignore[call-overload]
             role = f"arn:aws:iam::{account}:role/switchyard"
             given = sts.assume_role(RoleArn=role, RoleSessionName="switchyard")["Credentials"]
@@ -163,7 +163,7 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}"
     application.accounts = Accounts(endpoint)
-    application.accounts.environment(DEFAULT_ACCOUNT_ID)
+    application.accounts.environment(DEFAULT_ACCOUNT)
     warm_host = start_warm_host()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.cidr import CidrError, SubnetPlan, first_overlap, parse_network, plan_subnets
+from components.cidr import CidrError, SubnetPlan, parse_network, plan_subnets
 
 ZONES = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
 
@@ -111,19 +111,3 @@ def test_text_that_is_no_range_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(CidrError, match=r"for example 10\.20\.0\.0/16") as refused:
         parse_network(text)
     assert str(refused.value).startswith(f"{text} is not an IPv4 range")
-
-
-def test_the_first_overlap_is_named_in_the_order_given() -> None:
-    networks = {
-        "dev": IPv4Network("10.0.0.0/16"),
-        "staging": IPv4Network("10.1.0.0/16"),
-        "prod": IPv4Network("10.1.128.0/17"),
-        "office": IPv4Network("10.0.4.0/24"),
-    }
-    assert first_overlap(networks) == ("dev", "office"), "dev comes first, so its clash does"
-
-
-def test_neighbours_do_not_overlap() -> None:
-    neighbours = {"dev": IPv4Network("10.0.0.0/16"), "prod": IPv4Network("10.1.0.0/16")}
-    assert first_overlap(neighbours) is None
-    assert first_overlap({}) is None
