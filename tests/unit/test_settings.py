@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from infra.load import PREFIX
 from infra.rules import Problem
 from infra.settings import Settings
+from tests.unit import test_settings_for_releases as for_releases
 from tests.unit.stacks import config, problems
 
 NAME = "2 to 20 lower-case letters, digits and hyphens, starting with a letter"
@@ -189,6 +190,7 @@ KEYS: list[tuple[str, str, list[Any], list[Any]]] = [
         [f"host:5000/a@sha256:{ZEROS}"],
         ["busybox:latest", "busybox", f"busybox@sha256:{ZEROS[1:]}", f"busybox@sha256:{ZEROS}0"],
     ),
+    *for_releases.KEYS,
 ]
 GOOD = [(key, value) for key, _, good, _ in KEYS for value in good]
 BAD = [(key, allowed, value) for key, allowed, _, bad in KEYS for value in bad]
@@ -210,6 +212,7 @@ ENTRIES = [
     (f"{API}.environment", {"A-B": "x"}, f"{API}.environment.A-B", "a variable name"),
     ("monitoring.emails", ["somebody"], "monitoring.emails.0", "an email address"),
     ("registry.pull_accounts", ["1"], "registry.pull_accounts.0", "an AWS account of 12 digits"),
+    *for_releases.ENTRIES,
 ]
 
 
