@@ -37,18 +37,23 @@ def services(draw: st.DrawFn, bake_seconds: int) -> dict[str, Any]:
         "database": draw(st.sampled_from([None, "main"])),
         "environment": draw(st.dictionaries(VARIABLES, st.sampled_from(["", "info", "8080"]), max_size=3)),
         "execute_command": draw(st.booleans()),
+        "smoke": draw(st.sampled_from([[], [{"path": "/a"}]])),
     }
 
 
 @st.composite
 def valid(draw: st.DrawFn) -> dict[str, Any]:
     """The prod file with random legal values."""
-    bake_seconds = draw(st.integers(1, 604800))
+    bake_seconds = draw(st.integers(120, 604800))
     allocated = draw(st.integers(20, 59000))
     least = -(-allocated * 11 // 10)
     retention = draw(st.integers(7, 400))
     changes = {
         "release.bake_seconds": bake_seconds,
+        "release.hotfix_bake_seconds": draw(st.none() | st.integers(0, bake_seconds)),
+        "release.soak_seconds": draw(st.integers(1, 2592000)),
+        "release.step_percent": draw(st.integers(1, 99)),
+        "release.every_seconds": draw(st.integers(60, 86400)),
         "network.cidr": draw(st.sampled_from(["10.0.0.0/16", "172.16.4.0/22", "192.168.0.0/20"])),
         "network.zones": draw(st.permutations(["eu-west-1a", "eu-west-1b", "eu-west-1c"]))[
             : draw(st.integers(2, 3))
@@ -99,6 +104,12 @@ JUNK = st.recursive(
 
 # A rule between two keys tells one of them: by the last part of what was changed, of what may be told.
 MEASURED = {
+    "bake_seconds": ("hotfix_bake_seconds",),
+    "evaluation_periods": ("bake_seconds",),
+    "period_seconds": ("bake_seconds",),
+    "promoted_from": ("soak_seconds",),
+    "step_percent": ("analysis",),
+    "strategy": ("analysis",),
     "allocated_storage_gib": ("max_allocated_storage_gib",),
     "cpu": ("memory_mib",),
     "databases": ("database",),
@@ -112,7 +123,7 @@ MEASURED = {
     "max_retention_days": ("retention_days",),
     "min_retention_days": ("max_retention_days", "retention_days"),
     "minimum": ("maximum",),
-    "paths": ("route",),
+    "paths": ("route", "path"),
     "priority": ("priority",),
     "region": ("zones", "certificate_arn", "copy_region"),
     "retention_days": ("cold_storage_after_days",),

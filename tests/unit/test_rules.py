@@ -13,7 +13,7 @@ RESERVED = ["10.29.0.0/16", "10.30.128.0/24", "10.0.0.0/8"]
 SIX_VALUES: dict[str, Any] = {
     "priority": 10,
     "hosts": [f"{n}.example.com" for n in range(3)],
-    "paths": ["/a", "/b", "/c"],
+    "paths": ["/a", "/b", "/api/*"],
 }
 NO_OVERLAP = "a network that does not overlap"
 NOT_PRIVATE = (

@@ -8,7 +8,7 @@ import pytest
 
 from infra import rules
 from infra.rules import Problem, broken_rules
-from tests.unit import test_rules, test_rules_for_data
+from tests.unit import test_rules, test_rules_for_data, test_rules_for_releases
 from tests.unit.stacks import config, problems, refusal, settings
 
 OTHER_NAME = "another name: the platform sets this one from the service's database"
@@ -21,7 +21,7 @@ BROKEN: list[tuple[str, str, Change, Told]] = [
     (
         "the_services_name_is_free",
         "prod",
-        {"services.sessions": {**WEB, "route": {"priority": 30, "paths": ["/"]}}},
+        {"services.sessions": {**WEB, "route": {"priority": 30, "paths": ["/*"]}}},
         [("services.sessions", "sessions", "another name: the platform itself has a log group of this one")],
     ),
     (
@@ -165,7 +165,13 @@ def test_credentials_of_another_account_are_refused_and_of_any_listed_one_are_no
 def test_every_rule_has_a_test_that_breaks_it() -> None:
     every = (*rules.STACK_RULES, *rules.SERVICE_RULES, *rules.DATABASE_RULES, *rules.TIER_RULES)
     assert {rule.__name__ for rule in every} == {
-        case[0] for case in (*BROKEN, *test_rules.BROKEN, *test_rules_for_data.BROKEN)
+        case[0]
+        for case in (
+            *BROKEN,
+            *test_rules.BROKEN,
+            *test_rules_for_data.BROKEN,
+            *test_rules_for_releases.BROKEN,
+        )
     }
 
 
