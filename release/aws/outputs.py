@@ -49,6 +49,20 @@ class StackParts:
         _, project, stack, *_ = self.images_path.split("/")
         return f"{project}-{stack}"
 
+    @property
+    def account(self) -> str:
+        """The account that the stack's listener rules are in."""
+        return self._rule_arn[4]
+
+    @property
+    def partition(self) -> str:
+        """`aws`, or that of another kind of AWS region."""
+        return self._rule_arn[1]
+
+    @property
+    def _rule_arn(self) -> list[str]:
+        return next(iter(self.services.values())).production_rule.split(":")
+
     def service(self, name: str) -> ServiceParts:
         """One service. Raises Refused for one that the stack does not have."""
         if name not in self.services:
@@ -60,6 +74,8 @@ class StackParts:
 def parts(outputs: Mapping[str, Any]) -> StackParts:
     """The stack's parts out of its outputs. Raises Refused where some are missing: it is not up."""
     try:
+        if not outputs["services"]:
+            raise KeyError("services")  # noqa: TRY301 - told like any other that is missing
         return StackParts(
             **{name: outputs[name] for name in _PLAIN},
             databases=dict(outputs["databases"]),

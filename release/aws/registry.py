@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from release.aws.outputs import StackParts
 from release.aws.session import asking
 from release.errors import Refused
 
@@ -60,6 +61,17 @@ class EcrRegistry:
             if all(found["imageDigest"] != digest for found in answer["imageDetails"]):
                 return f"{address} has no image {digest}"
         return None
+
+
+def repository_of(image_repository: str, parts: StackParts) -> str:
+    """The address of the repository that a service's images come from.
+
+    image_repository: as the settings have it: the name of one that the stack makes, or an address.
+    """
+    if "/" in image_repository:
+        return image_repository
+    suffix = "amazonaws.com.cn" if parts.partition == "aws-cn" else "amazonaws.com"
+    return f"{parts.account}.dkr.ecr.{parts.region}.{suffix}/{parts.name_prefix}/{image_repository}"
 
 
 def ecr_repository(address: str) -> EcrRepository:
