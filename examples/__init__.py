@@ -1,0 +1,1 @@
+"""Applications to try releases with, and broken variants of them."""

@@ -1,0 +1,1 @@
+"""A small API with items in a database."""

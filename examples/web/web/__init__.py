@@ -1,0 +1,1 @@
+"""A page that shows which version of the API answers."""
