@@ -1,0 +1,405 @@
+"""What the command line calls: start, plan, resume, abort, rollback, approve, history, show."""
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+from components.colours import COLOURS
+from release import plan as planning
+from release.errors import NeedsPerson, Refused, ReleaseError, Unavailable
+from release.journal import Found, Journal, Observe
+from release.model import Hold, Phase, Release
+from release.plan import Plan, Policy, Request, below_floor
+from release.ports import FREEZE_GATE, GateResult, Say
+from release.record import Entry, verify
+from release.run import AT_THE_END, Ended, ExitCode, Run
+from release.store import Locked, Store
+from release.traffic import Hands, Ports
+from release.transitions import Failed, Left, Released, TakenUp
+from release.watch import alarm_name
+
+
+def nobody(event: Mapping[str, Any]) -> None:
+    """Watches nothing."""
+    del event
+
+
+class Driver:
+    """Releases on one stack. One instance is for one command of one process.
+
+    say: one line of text after the other. observe: the same as data: `at`, `kind` (phase, weights, verdict,
+        alarm, counts, held, ended), `number`, `reason`, and what belongs to the kind.
+    heartbeat_seconds: how often a thread renews the lease; None where the clock is not the real one.
+    """
+
+    def __init__(
+        self,
+        *,
+        ports: Ports,
+        policy: Policy,
+        store: Store,
+        say: Say,
+        observe: Observe = nobody,
+        heartbeat_seconds: float | None = 15,
+    ) -> None:
+        self._ports = ports
+        self._policy = policy
+        self._store = store
+        self._say = say
+        self._observe = observe
+        self._heartbeat = heartbeat_seconds
+        self._stop = threading.Event()
+
+    def interrupt(self) -> None:
+        """Ends the command between two actions. The release stays as it is kept."""
+        self._stop.set()
+
+    # What a release would do.
+
+    def plan(self, request: Request) -> Plan:
+        """What `start` would do, gates included; changes nothing. Raises ReleaseError."""
+        planning.check(request, self._policy)
+        changes = [self._change(service, image) for service, image in sorted(request.images.items())]
+        hotfix = request.kind == "hotfix"
+        gates: Sequence[GateResult] = self._ports.gates.evaluate(
+            request.images, change=request.change, hotfix=hotfix
+        )
+        return planning.make(request, self._policy, changes, gates)
+
+    def _change(self, service: str, image: str) -> Any:
+        return planning.change(
+            service,
+            image,
+            self._ports.balancer.read(service).production,
+            self._ports.images.read(service),
+            {colour: self._ports.fleet.state(service, colour) for colour in COLOURS},
+            self._ports.fleet.minimum(service),
+        )
+
+    # Commands that move a release.
+
+    def start(self, request: Request) -> Ended:
+        """Releases. REFUSED where a gate, a lock or the request itself is in the way: nothing was begun."""
+        try:
+            self._none_in_progress()
+            self._store.acquire()
+        except ReleaseError as error:
+            return _refused(error)
+        try:
+            self._none_in_progress()
+            journal = self._begin(request)
+        except ReleaseError as error:
+            self._give_back()
+            return _refused(error)
+        return self._run(journal)
+
+    def _none_in_progress(self) -> None:
+        release = self._store.current()
+        if release is not None:
+            raise Refused(
+                f"release {release.id} is in progress ({release.phase}, by {release.actor}): `resume` or "
+                "`abort` it first"
+            )
+
+    def _begin(self, request: Request) -> Journal:
+        plan = self.plan(request)
+        if plan.refusals:
+            raise Refused("; ".join(plan.refusals))
+        history = self._store.history()
+        release = self._planned(request, plan, history[0].number + 1 if history else 1)
+        release = replace(release, head=history[0].head if history else "")
+        journal = self._journal(release)
+        journal.keep(
+            release,
+            event="Started",
+            at=release.created_at,
+            actor=request.actor,
+            verdicts=[_gate(gate, plan.used_overrides) for gate in plan.gates],
+            facts=_facts(plan, release),
+        )
+        for note in plan.notes:
+            self._say(note)
+        self._ports.herald.tell(f"Release {release.id} begins", _images(release), bad=False)
+        return journal
+
+    def _planned(self, request: Request, plan: Plan, number: int) -> Release:
+        now = self._ports.clock.now()
+        known: list[str] = []
+        if plan.used_overrides:
+            # A fix may ship while an alarm fires; the same alarm then is no sign against it.
+            for change in plan.changes:
+                for colour in COLOURS:
+                    known.extend(map(alarm_name, self._ports.alarms.firing(change.service, colour)))
+        return Release(
+            number=number,
+            stack=self._policy.stack,
+            kind=request.kind,
+            changes=plan.changes,
+            strategy=plan.strategy,
+            steps=plan.steps,
+            bake_seconds=plan.bake_seconds,
+            healthy_timeout_seconds=self._policy.healthy_timeout_seconds,
+            approval=plan.approval,
+            actor=request.actor,
+            created_at=now,
+            updated_at=now,
+            since=now,
+            reason=f"planned by {request.actor}",
+            passed=frozenset({Hold.FREEZE} if FREEZE_GATE in plan.used_overrides else ()),
+            analysed=plan.analysed,
+            known_alarms=tuple(dict.fromkeys(known)),
+            overrides=plan.used_overrides,
+            commit=request.commit,
+            change=request.change,
+            digest=plan.digest,
+            returns_to=request.returns_to,
+            token=self._store.token,
+        )
+
+    def resume(self, actor: str | None = None) -> Ended:
+        """Goes on with the release in progress, from wherever its last process left it."""
+        try:
+            journal = self._take_up(actor)
+        except ReleaseError as error:
+            return _refused(error)
+        return self._go_on(journal, actor, resume=True)
+
+    def _go_on(self, journal: Journal, actor: str | None, *, resume: bool = False) -> Ended:
+        release = journal.release
+        if resume and release.held is Hold.PERSON:
+            by = actor or self._store.owner.who
+            event = Released(at=journal.now, reason=f"{by} has looked at it: it goes on", by=by)
+            journal.commit(Found(event=event), actor=by)
+        return self._run(journal)
+
+    def abort(self, actor: str, *, reason: str = "", leave: bool = False) -> Ended:
+        """Rolls the release in progress back. If a process that lives owns it, that one is told to.
+
+        leave: closes it as it stands instead: no weight, no count, nothing is touched.
+        """
+        said = f"aborted by {actor}" + (f": {reason}" if reason else "")
+        try:
+            journal = self._take_up(actor)
+        except Locked as locked:
+            return _refused(locked) if leave else self._ask_to_abort(actor, locked)
+        except ReleaseError as error:
+            return _refused(error)
+        if leave:
+            left = f"left as it stands by {actor}" + (f": {reason}" if reason else "")
+            journal.commit(Found(event=Left(at=journal.now, reason=left)), actor=actor)
+        else:
+            journal.commit(Found(event=Failed(at=journal.now, reason=said)), actor=actor)
+        return self._run(journal)
+
+    def _ask_to_abort(self, actor: str, locked: Locked) -> Ended:
+        """Leaves the order, and follows the release to its end."""
+        release = self._store.current()
+        if release is None:
+            return _refused(locked)
+        self._store.order("abort", release, actor)
+        self._say(f"{locked}. It is told to roll back")
+        clock, began = self._ports.clock, self._ports.clock.now()
+        while (clock.now() - began).total_seconds() < self._policy.patience_seconds:
+            if self._stop.is_set():
+                return Ended(code=ExitCode.INTERRUPTED, release=release, reason="the order to abort stands")
+            over = next((each for each in self._store.history() if each.number == release.number), None)
+            if over is not None:
+                return Ended(code=AT_THE_END[over.phase], release=over, reason=over.reason)
+            lock = self._store.lock()
+            if lock is None or not lock.lives(clock.now()):
+                return self.abort(actor)
+            clock.sleep(self._policy.poll_seconds)
+        reason = f"release {release.id} was told to roll back and has not ended yet: `watch` it"
+        return Ended(code=ExitCode.NEEDS_PERSON, release=release, reason=reason)
+
+    def approve(self, actor: str) -> Ended:
+        """Ends a hold: tells the process that waits, or goes on with the release where none does."""
+        try:
+            release = self._in_progress()
+            if release.held in (None, Hold.PERSON):
+                raise Refused(
+                    f"release {release.id} waits for no approval ({release.held or release.phase}): "
+                    f"{release.reason}"
+                )
+            journal = self._take_up(actor)
+        except Locked:
+            self._store.order("approve", release, actor)
+            reason = f"approved; the process that owns release {release.id} goes on with it"
+            return Ended(code=ExitCode.COMPLETED, release=release, reason=reason)
+        except ReleaseError as error:
+            return _refused(error)
+        if journal.release.held in (None, Hold.PERSON):
+            return self._run(journal)
+        event = Released(at=journal.now, reason=f"approved by {actor}", by=actor)
+        journal.commit(Found(event=event), actor=actor)
+        return self._run(journal)
+
+    def rollback(self, actor: str, *, to: int | None = None, reason: str = "") -> Ended:
+        """Goes back: from a release in progress by aborting it, else by a release of the images before.
+
+        to: number of a completed release whose images are wanted; None for those before the last one.
+        """
+        try:
+            if self._store.current() is not None:
+                if to is not None:
+                    raise Refused("a release is in progress: `abort` it; then go back further")
+                return self.abort(actor, reason=reason or "rollback")
+            request = self._going_back(actor, to)
+        except ReleaseError as error:
+            return _refused(error)
+        return self.start(request)
+
+    def _going_back(self, actor: str, to: int | None) -> Request:
+        completed = [release for release in self._store.history() if release.phase is Phase.COMPLETED]
+        if not completed:
+            raise Refused("no release has completed on this stack: there is nothing to go back to")
+        images = _images_before(completed[0]) if to is None else _images_of(completed, to)
+        for service, image in images.items():
+            back_to = _release_of(completed, service, image, to)
+            why = below_floor(completed, service, back_to) if back_to else _unknown(completed[0], service)
+            if why:
+                raise NeedsPerson(f"{service} can't go back: {why}. Release a version that fits the schema")
+        sources = {r.number for s, i in images.items() if (r := _release_of(completed, s, i, to))}
+        returns_to = to if to is not None else max(sources, default=None)
+        return Request(kind="hotfix", images=images, actor=actor, returns_to=returns_to)
+
+    # What is known.
+
+    def history(self) -> list[Release]:
+        """The release in progress, then those that are over, the newest first."""
+        current = self._store.current()
+        return [*([current] if current else []), *self._store.history()]
+
+    def show(self, number: int) -> tuple[Release, list[Entry]]:
+        """A release and its record, verified. Raises Refused where there is none, BrokenRecord."""
+        releases = self.history()
+        found = next((release for release in releases if release.number == number), None)
+        if found is None:
+            raise Refused(f"no release {number}: `history` lists those that there are")
+        before = next((release.head for release in releases if release.number == number - 1), None)
+        entries = self._store.entries(number)
+        verify(entries, release=found, previous=before)
+        return found, entries
+
+    # The inside.
+
+    def _in_progress(self) -> Release:
+        release = self._store.current()
+        if release is None:
+            raise Refused("no release is in progress")
+        return release
+
+    def _take_up(self, actor: str | None) -> Journal:
+        self._in_progress()
+        token = self._store.acquire()
+        try:
+            journal = self._journal(self._in_progress())
+            if token > journal.release.token:
+                said = f"taken up by {actor or self._store.owner.who}"
+                # The reason of a hold must not be lost.
+                event = TakenUp(at=journal.now, reason="" if journal.release.held else said, token=token)
+                journal.commit(Found(event=event), actor=actor)
+        except ReleaseError:
+            self._give_back()
+            raise
+        return journal
+
+    def _journal(self, release: Release) -> Journal:
+        return Journal(
+            release,
+            store=self._store,
+            clock=self._ports.clock,
+            observe=self._observe,
+            stopped=self._stop.is_set,
+            patience_seconds=self._policy.patience_seconds,
+        )
+
+    def _run(self, journal: Journal) -> Ended:
+        hands = Hands(ports=self._ports, policy=self._policy, journal=journal, say=self._say)
+        ended = Run(hands, heartbeat_seconds=self._heartbeat).to_the_end()
+        self._give_back()
+        return ended
+
+    def _give_back(self) -> None:
+        try:
+            self._store.give_back()
+        except Unavailable:
+            self._say("the lock could not be given back: its lease ends by itself")
+
+
+@contextmanager
+def interruptible(driver: Driver) -> Iterator[None]:
+    """While it lasts, Ctrl-C and SIGTERM end the driver between two actions; a second one at once."""
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        del frame
+        if number in heard:
+            raise KeyboardInterrupt
+        heard.add(number)
+        driver.interrupt()
+
+    heard: set[int] = set()
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _refused(error: ReleaseError) -> Ended:
+    code = ExitCode.NEEDS_PERSON if isinstance(error, NeedsPerson) else ExitCode.REFUSED
+    return Ended(code=code, release=None, reason=str(error))
+
+
+def _gate(gate: GateResult, overrides: Mapping[str, str]) -> dict[str, str]:
+    outcome = "pass" if gate.passed else "overridden" if gate.name in overrides else "fail"
+    return {"source": f"gate:{gate.name}", "outcome": outcome, "reason": gate.reason}
+
+
+def _facts(plan: Plan, release: Release) -> dict[str, Any]:
+    facts = plan.as_dict()
+    del facts["gates"], facts["refusals"]
+    return {**facts, "commit": release.commit, "change": release.change, "returns_to": release.returns_to}
+
+
+def _images(release: Release) -> str:
+    return "\n".join(f"{change.service}: {change.image}" for change in release.changes)
+
+
+def _images_before(release: Release) -> dict[str, str]:
+    without = [change.service for change in release.changes if change.previous_image is None]
+    if without:
+        raise Refused(
+            f"release {release.id} was the first one of {', '.join(without)}: there is nothing to go back to"
+        )
+    return {change.service: str(change.previous_image) for change in release.changes}
+
+
+def _images_of(completed: Sequence[Release], number: int) -> dict[str, str]:
+    found = next((release for release in completed if release.number == number), None)
+    if found is None:
+        known = ", ".join(str(release.number) for release in completed)
+        raise Refused(f"release {number} did not complete; these did: {known}")
+    return {change.service: change.image for change in found.changes}
+
+
+def _release_of(completed: Sequence[Release], service: str, image: str, number: int | None) -> Release | None:
+    """The newest completed release of that image of the service; the very one if it is numbered."""
+    for release in completed:
+        if number is not None and release.number != number:
+            continue
+        if any(change.service == service and change.image == image for change in release.changes):
+            return release
+    return None
+
+
+def _unknown(newest: Release, service: str) -> str | None:
+    change = newest.change_of(service)
+    if change.floor is None:
+        return None
+    return f"its schema has a floor of {change.floor}, and no record tells what the version before knows"
