@@ -1,0 +1,33 @@
+"""Errors of the pull-request report.
+
+ReviewError
+├── PlanDiffers          what would be done now is not what was previewed; nothing was applied
+├── NotPlanned           what was applied is not what was planned; something was applied
+├── ApplyFailed          the engine refused or stopped half-way
+└── CommentFailed        GitHub did not take the comment
+    └── NoRights         the token may not comment here, as in a pull request from a fork
+"""
+
+
+class ReviewError(Exception):
+    """One message for a person: what happened, and what to do."""
+
+
+class PlanDiffers(ReviewError):
+    """Nothing was applied."""
+
+
+class NotPlanned(ReviewError):
+    """Applied, and something else than the plan."""
+
+
+class ApplyFailed(ReviewError):
+    """The engine did not get to the end."""
+
+
+class CommentFailed(ReviewError):
+    """The comment is as it was."""
+
+
+class NoRights(CommentFailed):
+    """The token may not comment here."""

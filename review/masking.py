@@ -1,0 +1,154 @@
+"""Keeps secrets out of everything that the report says. Pure.
+
+Four ways to know a secret: the engine has marked it (it then arrives as "[secret]"), it is one of the known
+values (secret configuration, credentials of this process), the name that it stands under says so, or it
+looks like a credential whatever its name.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+SECRET = "[secret]"  # noqa: S105 - what stands in a secret's place; the engine's own word
+
+# Shorter ones are masked as whole values only: within text they would hit ordinary words and numbers.
+SHORTEST_WITHIN_TEXT = 4
+SHORTEST_WITHIN_BASE64 = 8
+
+_SECRET_NAME = re.compile(
+    r"passw(or)?d|passphrase|secret|token|api[-_]?key|private[-_]?key|secret[-_]?key|session[-_]?key"
+    r"|signing[-_]?key|encryption[-_]?key$|access[-_]?key|credential|connection[-_]?string|dsn$"
+    r"|authorization|webhook",
+    re.IGNORECASE,
+)
+# `passwordLength`, `tokenTtlSeconds`: about a secret, and none.
+_ABOUT_A_SECRET = re.compile(
+    r"(length|days|seconds|minutes|hours|count|size|age|version|ttl|period|duration|enabled)$", re.IGNORECASE
+)
+_LOOKS_SECRET = re.compile(
+    r"(?P<key>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))"
+    r"|(?P<aws>\b(?:AKIA|ASIA)[A-Z0-9]{16}\b)"
+    r"|(?P<github>\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}))"
+    r"|(?P<slack>https://hooks\.slack\.com/services/\S+|\bxox[abprs]-[A-Za-z0-9-]{10,})"
+    r"|(?P<jwt>\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)"
+    r"|(?<=://)(?P<url>[^\s/:@\"']*:[^\s/@\"']+)(?=@)",
+    re.DOTALL,
+)
+_KEYED = re.compile(r"\[secret:[0-9a-f]{16}\]")
+_REFERENCE = re.compile(r"^(arn:aws[a-z-]*:|urn:pulumi:)")
+# A list of settings by name: container environments, parameters of a database.
+_NAME_KEYS = ("name", "key", "Name", "Key", "parameterName")
+_VALUE_KEYS = ("value", "Value", "parameterValue")
+
+
+class Masker:
+    """Replaces secrets by "[secret]" in text and in nested values."""
+
+    def __init__(self, secrets: Iterable[str] = (), key: bytes | None = None) -> None:
+        """`secrets`: known values. Each line of one with several is taken as a secret, too.
+
+        With a `key` a keyed hash stands in each secret's place, so that two can be told apart.
+        """
+        given = {part for secret in secrets for part in (secret, *secret.splitlines())}
+        self._whole = {secret for secret in given if secret.strip()}
+        self._key = key
+        within = {form for secret in self._whole for form in _forms(secret)}
+        # The longest first: one secret may begin with another.
+        ordered = sorted(within, key=lambda form: (-len(form), form))
+        self._within = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def keyed(self, key: bytes) -> "Masker":
+        """The same, with hashes under this key in place of the secrets."""
+        return Masker(self._whole, key)
+
+    def knowing(self, secrets: Iterable[str]) -> "Masker":
+        """The same, with more known values."""
+        return Masker([*self._whole, *secrets], self._key)
+
+    def text(self, text: str) -> str:
+        """The text without what is known to be secret or looks it."""
+        if text in self._whole:
+            return self._stand_in(text)
+        if self._within:
+            text = self._within.sub(lambda match: self._stand_in(match[0]), text)
+        return _LOOKS_SECRET.sub(lambda match: self._stand_in(match[0]), text)
+
+    def _stand_in(self, secret: str) -> str:
+        if self._key is None or secret == SECRET:
+            return SECRET
+        return f"[secret:{hmac.new(self._key, secret.encode(), hashlib.sha256).hexdigest()[:16]}]"
+
+    def value(self, value: Any, name: str = "") -> Any:
+        """The value, masked all the way down. `name`: of the property that it stands under."""
+        if isinstance(value, Mapping):
+            return self._mapping(value)
+        if isinstance(value, list | tuple):
+            return [self.value(entry, name) for entry in value]
+        if value is None or isinstance(value, bool):
+            return value
+        if names_a_secret(name, value) or (not isinstance(value, str) and str(value) in self._whole):
+            return self._stand_in(str(value))
+        if not isinstance(value, str):
+            return value
+        document = as_document(value)
+        if document is None:
+            return self.text(value)
+        masked = self.value(document, name)
+        return self.text(value if masked == document else json.dumps(masked))
+
+    def _mapping(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        named = next((str(value[key]) for key in _NAME_KEYS if isinstance(value.get(key), str)), "")
+        return {
+            self.text(str(key)): self.value(entry, named if named and key in _VALUE_KEYS else str(key))
+            for key, entry in value.items()
+        }
+
+
+def names_a_secret(name: str, value: Any) -> bool:
+    """Whether a value under this name is a secret. Switches and references to a secret are none."""
+    if not name or isinstance(value, bool) or not _SECRET_NAME.search(name):
+        return False
+    if _ABOUT_A_SECRET.search(name):
+        return False
+    return not (isinstance(value, str) and (_REFERENCE.match(value) or value in ("", "true", "false")))
+
+
+def unkeyed(text: str) -> str:
+    """The text with plain "[secret]" where a keyed hash stood."""
+    return _KEYED.sub(SECRET, text)
+
+
+def as_document(text: str) -> Any:
+    """The list or mapping that the text is JSON of, or None."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict | list) else None
+
+
+def _forms(secret: str) -> set[str]:
+    """How a value may appear within a text: as it is, in JSON, in a URL, in base64."""
+    if len(secret) < SHORTEST_WITHIN_TEXT:
+        return set()
+    forms = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    forms |= {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    return forms | {form for form in _in_base64(secret.encode()) if len(form) >= SHORTEST_WITHIN_BASE64}
+
+
+def _in_base64(secret: bytes) -> Iterator[str]:
+    """What base64 makes of it alone, and in the middle of something, where three bytes share four letters."""
+    for before in range(3):
+        bits = len(secret) * 8
+        skipped = -(-before * 8 // 6)
+        whole = (before * 8 + bits) // 6
+        encoded = base64.b64encode(b"\0" * before + secret).decode()
+        yield encoded[skipped:whole]
+        yield encoded[skipped:whole].replace("+", "-").replace("/", "_")
