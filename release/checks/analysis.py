@@ -1,6 +1,6 @@
 """The analysis of a release: the new colour against the old one over the same minutes, and own checks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -32,6 +32,9 @@ class Analysis:
     checks: own checks by service.
     period_seconds: how often the load balancer reports.
     settle_seconds: how long after its end a period may still be filled.
+    began: when the release in progress began, None outside of one. Known, a comparison goes over all stages
+        that this object was asked about, not only the newest: each minute makes it surer, and the chance of
+        a false alarm is spent once for the release and not again at each step.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Analysis:
         checks: Mapping[str, Sequence[CheckSettings]],
         period_seconds: int = PERIOD_SECONDS,
         settle_seconds: float = SETTLE_SECONDS,
+        began: Callable[[], datetime | None] = lambda: None,
     ) -> None:
         self._cloudwatch = cloudwatch
         self._parts = parts
@@ -50,6 +54,8 @@ class Analysis:
         self._checks = checks
         self._period = period_seconds
         self._settle = settle_seconds
+        self._began = began
+        self._first_stage: dict[tuple[datetime, str, Colour], datetime] = {}
 
     def judge(
         self, service: str, new: Colour, old: Colour, since: datetime, until: datetime
@@ -77,7 +83,7 @@ class Analysis:
         if self._limits is None:
             return []
         seen = window(
-            since,
+            self._comparison_began(service, new, since),
             until,
             period_seconds=self._period,
             settle_seconds=self._settle,
@@ -86,6 +92,14 @@ class Analysis:
         pairs = read_pairs(self._cloudwatch, self._parts.service(service), new, old, seen, self._period)
         look = max(1, seen.look)
         return [judge_errors(pairs, look, self._limits), judge_latency(pairs, look, self._limits)]
+
+    def _comparison_began(self, service: str, new: Colour, since: datetime) -> datetime:
+        began = self._began()
+        if began is None:
+            return since
+        first = self._first_stage.get((began, service, new), since)
+        self._first_stage[began, service, new] = min(first, since)
+        return min(first, since)
 
     def ask(self, service: str, new: Colour) -> Sequence[Verdict]:
         """What the user's own checks say of the new colour, asked side by side, in the settings' order."""

@@ -1,6 +1,7 @@
 """One HTTP request in bounded time, for checks and notifications. Follows no redirect, keeps no cookie."""
 
 import asyncio
+import os
 import ssl
 import time
 from collections.abc import Mapping
@@ -142,6 +143,6 @@ def _cause(error: Exception) -> str:
     inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error.__cause__
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message or str(inner.reason)
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror
+    if isinstance(inner, OSError) and inner.errno:
+        return os.strerror(inner.errno)
     return type(inner or error).__name__
