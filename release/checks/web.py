@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # More of a body is not looked at; a check names a few words of a page.
 BODY_BYTES = 1024 * 1024
 USER_AGENT = "switchyard"
+CUT_OFF = "the connection was cut off before the answer was whole"
 
 
 class Trouble(StrEnum):
@@ -90,7 +91,7 @@ async def _asked(request: Request) -> Answer:
     except aiohttp.ClientConnectorError as error:
         raise NoAnswer(Trouble.NOT_CONNECTED, f"could not connect: {_cause(error)}") from None
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError):
-        raise NoAnswer(Trouble.CUT_OFF, "the connection was cut off before the answer was whole") from None
+        raise NoAnswer(Trouble.CUT_OFF, CUT_OFF) from None
     except aiohttp.InvalidURL:
         raise NoAnswer(Trouble.BROKEN, "the URL is not valid") from None
     except aiohttp.ClientError as error:
@@ -108,6 +109,7 @@ async def _exchange(request: Request, began: float) -> Answer:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=request.proxied,
+            middlewares=(_once,),
         ) as session,
         session.request(
             request.method,
@@ -129,6 +131,20 @@ async def _exchange(request: Request, began: float) -> Answer:
             text=body.decode(answer.charset or "utf-8", errors="replace"),
             seconds=time.monotonic() - began,
         )
+
+
+async def _once(
+    request: "aiohttp.ClientRequest", handler: "aiohttp.ClientHandlerType"
+) -> "aiohttp.ClientResponse":
+    """The client would repeat a request that was cut off by itself; whoever asks decides about that."""
+    import aiohttp
+
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        raise NoAnswer(Trouble.CUT_OFF, CUT_OFF) from None
 
 
 async def _body(answer: "aiohttp.ClientResponse") -> bytes:
