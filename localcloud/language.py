@@ -22,6 +22,9 @@ import grpc
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
+from localcloud.plugin_process import NoProgram, PluginProcess, interpreter
+from localcloud.policy_proxy import PolicyProxy, Variables
+
 Message = Any
 Context = Any
 
@@ -29,6 +32,8 @@ UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_le
 
 
 ENGINE_LOOK_SECONDS = 2.0
+# The engine's word for it.
+POLICY_PACK = "analyzer"
 
 
 class PythonHost(LanguageServer):
@@ -37,6 +42,7 @@ class PythonHost(LanguageServer):
     def __init__(self, engine_address: str) -> None:
         super().__init__(lambda: None)
         self._engine_address = engine_address
+        self._plugins: list[PluginProcess | PolicyProxy] = []
 
     def Handshake(self, request: Message, context: Context) -> Message:
         self._engine_address = request.engine_address or self._engine_address
@@ -72,6 +78,47 @@ class PythonHost(LanguageServer):
         # What went wrong has been told by then: "bail" keeps the engine from telling it again.
         return language_pb2.RunResponse(bail=True) if answer.error else answer
 
+    def RunPlugin(self, request: Message, context: Context) -> Message:
+        """Runs a policy pack or a provider in a process of its own; it may need another interpreter."""
+        try:
+            plugin = self._plugin(request)
+        except (NoProgram, OSError) as error:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        self._plugins.append(plugin)
+        # The engine is done with a plugin when it drops the call.
+        if not context.add_callback(plugin.end):
+            plugin.end()
+        if isinstance(plugin, PolicyProxy):
+            yield language_pb2.RunPluginResponse(stdout=f"{plugin.port}\n".encode())
+        for piece in plugin.pieces():
+            if piece.stream == "stdout":
+                yield language_pb2.RunPluginResponse(stdout=piece.content)
+            else:
+                yield language_pb2.RunPluginResponse(stderr=piece.content)
+        yield language_pb2.RunPluginResponse(exitcode=plugin.wait())
+
+    def _plugin(self, request: Message) -> PluginProcess | PolicyProxy:
+        program = Path(request.info.program_directory)
+        root = Path(request.info.root_directory or program)
+        python = interpreter(root, dict(request.info.options).get("virtualenv"))
+        environment = dict(variable.split("=", 1) for variable in request.env)
+
+        def start(variables: Variables) -> PluginProcess:
+            return PluginProcess(
+                program,
+                list(request.args),
+                python=python,
+                directory=request.pwd,
+                environment={**(environment or os.environ), **variables},
+            )
+
+        return PolicyProxy(start) if request.kind == POLICY_PACK else start({})
+
+    def end_plugins(self) -> None:
+        """Ends what RunPlugin has started and the engine has not ended."""
+        for plugin in self._plugins:
+            plugin.end()
+
 
 def main() -> None:
     """Serves until the engine ends the process, or is gone itself: one that was killed sends no signal."""
@@ -87,13 +134,15 @@ def serve(engine_address: str, stop: threading.Event, wanted: Callable[[], bool]
     # A short life that makes much and drops little: collecting costs a quarter of a preview's time.
     gc.disable()
     server = grpc.server(futures.ThreadPoolExecutor(8), options=UNLIMITED)
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(PythonHost(engine_address), server)
+    host = PythonHost(engine_address)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)  # noqa: T201 - the protocol
     while wanted() and not stop.wait(ENGINE_LOOK_SECONDS):
         pass
     server.stop(None)
+    host.end_plugins()
     # Threads of a program that hangs must not keep the engine waiting.
     os._exit(0)
 

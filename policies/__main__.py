@@ -1,0 +1,5 @@
+"""What the engine runs for `pulumi preview --policy-pack policies`."""
+
+from policies.pack import serve
+
+serve()
