@@ -157,6 +157,7 @@ class Driver:
             change=request.change,
             digest=plan.digest,
             returns_to=request.returns_to,
+            undoes=request.undoes,
             token=self._store.token,
         )
 
@@ -265,7 +266,13 @@ class Driver:
                 raise NeedsPerson(f"{service} can't go back: {why}. Release a version that fits the schema")
         sources = {r.number for s, i in images.items() if (r := _release_of(completed, s, i, to))}
         returns_to = to if to is not None else max(sources, default=None)
-        return Request(kind="hotfix", images=images, actor=actor, returns_to=returns_to)
+        return Request(
+            kind="hotfix",
+            images=images,
+            actor=actor,
+            returns_to=returns_to,
+            undoes=completed[0].number,
+        )
 
     # What is known.
 
@@ -364,7 +371,8 @@ def _gate(gate: GateResult, overrides: Mapping[str, str]) -> dict[str, str]:
 def _facts(plan: Plan, release: Release) -> dict[str, Any]:
     facts = plan.as_dict()
     del facts["gates"], facts["refusals"]
-    return {**facts, "commit": release.commit, "change": release.change, "returns_to": release.returns_to}
+    named = {"commit": release.commit, "change": release.change}
+    return {**facts, **named, "returns_to": release.returns_to, "undoes": release.undoes}
 
 
 def _images(release: Release) -> str:

@@ -110,7 +110,7 @@ class Journal:
             phase=release.phase.value,
             reason=release.reason,
             weights=weights or {},
-            verdicts=verdicts,
+            verdicts=tuple(verdicts),
             facts=facts or {},
         ).sealed(self.release.head or GENESIS)
         kept = replace(release, head=entry.hash, entries=entry.seq)

@@ -117,6 +117,7 @@ class Release:
     passed: holds that an approval or an override has ended; TRAFFIC only until the next step.
     known_alarms: firing when an emergency release began, so no sign against it.
     overrides: reason by gate.
+    returns_to, undoes: of a roll-back after the fact, the release of these images, and the one taken back.
     token: fencing token of the last writer.
     attempt: which try of the contract migrations this is.
     head, entries: newest hash and number of entries of the record.
@@ -152,6 +153,7 @@ class Release:
     change: str | None = None
     digest: str = ""
     returns_to: int | None = None
+    undoes: int | None = None
     token: int = 0
     head: str = ""
     entries: int = 0

@@ -74,6 +74,7 @@ class Request:
     images: `repository@sha256:…` by service.
     overrides: reason by gate; only an emergency release may have any.
     returns_to: number of the release whose images these are, for a roll-back after the fact.
+    undoes: number of the release that it takes back.
     """
 
     kind: Kind
@@ -87,6 +88,7 @@ class Request:
     change: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     returns_to: int | None = None
+    undoes: int | None = None
 
     @property
     def digest(self) -> str:

@@ -70,7 +70,8 @@ class Entry:
 def entry_from_dict(plain: Mapping[str, Any]) -> Entry:
     """The entry that `as_dict` gave. Raises BrokenRecord where it is none."""
     try:
-        return Entry(**{**plain, "at": datetime.fromisoformat(plain["at"])})
+        at, verdicts = datetime.fromisoformat(plain["at"]), tuple(plain["verdicts"])
+        return Entry(**{**plain, "at": at, "verdicts": verdicts})
     except (KeyError, TypeError, ValueError) as error:
         raise BrokenRecord(
             f"an entry of the record can't be read ({error}): {json.dumps(plain)[:200]}"
@@ -161,6 +162,8 @@ def _summary(release: Release) -> list[str]:
     }
     if release.returns_to is not None:
         facts["Goes back to"] = f"release {release.returns_to}"
+    if release.undoes is not None:
+        facts["Takes back"] = f"release {release.undoes}"
     return ["| | |", "| --- | --- |", *(f"| {name} | {_cell(value)} |" for name, value in facts.items())]
 
 

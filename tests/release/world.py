@@ -92,6 +92,7 @@ class World:
         self.known_alarms: list[str] = []
         self.schema: dict[str, list[str]] = {}
         self.program_fails: str | None = None
+        self.at_the_gates: Callable[[], None] = lambda: None
         self.enough_traffic: Callable[[], bool] = lambda: True
         self.faults: dict[int, Fault] = {}
         self.calls: list[str] = []
@@ -410,6 +411,7 @@ class Others:
         self, images: Mapping[str, str], *, change: str | None, hotfix: bool
     ) -> Sequence[GateResult]:
         del images, change, hotfix
+        self._world.at_the_gates()
         answer: Sequence[GateResult] = self._world.call("gates.evaluate", lambda: list(self._world.gates))
         return answer
 
