@@ -92,7 +92,7 @@ async def _asked(request: Request) -> Answer:
         raise NoAnswer(Trouble.NOT_CONNECTED, f"could not connect: {_cause(error)}") from None
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError):
         raise NoAnswer(Trouble.CUT_OFF, CUT_OFF) from None
-    except aiohttp.InvalidURL:
+    except (aiohttp.InvalidURL, ValueError):
         raise NoAnswer(Trouble.BROKEN, "the URL is not valid") from None
     except aiohttp.ClientError as error:
         raise NoAnswer(Trouble.BROKEN, f"the answer is not HTTP ({type(error).__name__})") from None
