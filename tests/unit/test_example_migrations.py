@@ -87,6 +87,8 @@ def test_an_older_version_knows_the_floor_of_a_newer_schema(tmp_path: Path, data
     migrate(variant(tmp_path, version="2"), database, "up")
     plan = migrate(variant(tmp_path, version="1", schema="0001"), database, "plan")
     assert (plan["kind"], plan["current"], plan["target"], plan["floor"]) == ("none", "0003", "0001", "0002")
+    assert plan["runs"] is False
+    assert migrate(variant(tmp_path, version="2", schema="0002"), database, "plan")["runs"] is True
 
 
 def test_a_revision_that_fails_leaves_those_before_it_and_nothing_of_itself(

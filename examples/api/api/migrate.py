@@ -1,8 +1,8 @@
 """The schema's one-off task: `python -m api.migrate plan` and `python -m api.migrate up`.
 
-Both print one line of JSON: {"current", "target", "kind", "floor", "revisions": [{"id", "kind", "floor",
-"title"}]}. `plan` says what `up` would do, `up` what it has done. `up --expand-only`, or the variable
-SWITCHYARD_MIGRATE=expand, stops before the first contract.
+Both print one line of JSON: {"current", "target", "kind", "floor", "runs", "revisions": [{"id", "kind",
+"floor", "title"}]}. `plan` says what `up` would do, `up` what it has done. `up --expand-only`, or the
+variable SWITCHYARD_MIGRATE=expand, stops before the first contract.
 
 One at a time, under an advisory lock; each revision in a transaction of its own. The table
 `switchyard_schema` keeps the kind and the floor of what was applied, so that an older version, which does
@@ -58,11 +58,16 @@ class Revision:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What would be, or was, done. current: the newest revision before that. floor: that of the result."""
+    """What would be, or was, done.
+
+    current: the newest revision before that. floor: that of the result. runs: whether this version can run
+    on the result: it has to know the floor.
+    """
 
     current: str | None
     target: str | None
     floor: str | None
+    runs: bool
     revisions: Sequence[Revision]
 
     @property
@@ -123,11 +128,14 @@ def plan(connection: Connection, known: Sequence[Revision], *, to: str | None, e
         first = next((n for n, r in enumerate(wanted) if r.kind == "contract"), len(wanted))
         wanted = wanted[:first]
     applied = [*_floors(connection), *(r.floor for r in known if current is not None and r.id <= current)]
-    floors = [floor for floor in [*applied, *(r.floor for r in wanted)] if floor is not None]
+    floor = max(
+        [floor for floor in [*applied, *(r.floor for r in wanted)] if floor is not None], default=None
+    )
     return Plan(
         current=current,
         target=wanted[-1].id if expand_only and wanted else current if expand_only else to or newest,
-        floor=max(floors, default=None),
+        floor=floor,
+        runs=floor is None or floor in {revision.id for revision in known},
         revisions=wanted,
     )
 
