@@ -70,7 +70,7 @@ class Run:
         self._silent_since: datetime | None = None
         self._backoff = hands.policy.poll_seconds
         self._held_since: datetime | None = None
-        self._begun: tuple[Phase, int, datetime] | None = None
+        self._begun: tuple[Phase, int, bool, datetime] | None = None
 
     def to_the_end(self) -> Ended:
         """Goes on until the release is over, is held for a person, or this process has to end."""
@@ -171,7 +171,7 @@ class Run:
     def _may_begin(self) -> bool:
         """Whether the next look may be taken. Where a freeze or a missing approval forbids it, it is held."""
         release, now = self._journal.release, self._journal.now
-        stage_now = (release.phase, release.step, release.since)
+        stage_now = (release.phase, release.step, release.watched, release.since)
         if self._begun != stage_now and _begins_a_stage(release) and Hold.FREEZE not in release.passed:
             try:
                 why = self._hands.ports.gates.frozen(now)

@@ -94,6 +94,7 @@ class World:
         self.program_fails: str | None = None
         self.at_the_gates: Callable[[], None] = lambda: None
         self.enough_traffic: Callable[[], bool] = lambda: True
+        self.silent: str | None = None
         self.faults: dict[int, Fault] = {}
         self.calls: list[str] = []
         self.changes: list[tuple[datetime, str]] = []
@@ -155,7 +156,7 @@ class World:
             self.calls.append(name)
             if fault == "kill-before":
                 self._kill()
-            if fault == "fail-before":
+            if fault == "fail-before" or (self.silent and name.startswith(self.silent)):
                 raise Unavailable(f"{name}: connection reset")
             answer = act()
             if fault == "kill-after":
