@@ -2,6 +2,7 @@
 
 ReviewError
 ├── PlanDiffers          what would be done now is not what was previewed; nothing was applied
+├── ChecksFailed         the plan loses data, breaks a policy or could not be made; nothing was applied
 ├── NotPlanned           what was applied is not what was planned; something was applied
 ├── ApplyFailed          the engine refused or stopped half-way
 └── CommentFailed        GitHub did not take the comment
@@ -14,6 +15,10 @@ class ReviewError(Exception):
 
 
 class PlanDiffers(ReviewError):
+    """Nothing was applied."""
+
+
+class ChecksFailed(ReviewError):
     """Nothing was applied."""
 
 

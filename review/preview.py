@@ -54,6 +54,8 @@ class Request:
     allowances: what the stack's settings let a plan delete or replace.
     policy_packs: folders of policy packs that the engine runs.
     judge: adds policy findings and cost deltas; none: there are none.
+    secrets: more values that no output may show.
+    save_plan: where the engine writes its own plan, for an update that keeps to it.
     """
 
     stack: str
@@ -63,6 +65,7 @@ class Request:
     policy_packs: Sequence[Path] = ()
     judge: Judge | None = None
     secrets: Sequence[str] = ()
+    save_plan: Path | None = None
 
     @property
     def file(self) -> Path:
@@ -73,18 +76,17 @@ class Request:
 def preview(request: Request, say: Say, today: date | None = None) -> Report:
     """Previews the stack. A preview that fails is a report that says so, never an exception."""
     say(f"Previewing {request.stack}" + (", reading AWS first" if request.refresh else ""))
-    masker = Masker([*request.secrets, *known_secrets.of_environment(os.environ, request.engine.env_vars)])
+    masker = masker_of(request)
     project, plan, judgement = _project(request), None, Judgement()
     with _kept(request.file):
         try:
             with _selected(request) as stack:
-                configuration = _configuration(request.file)
-                secrets = known_secrets.of_configuration(configuration, stack.get_all_config())
-                masker = masker.knowing(secrets)
+                configuration = configuration_of(request.file)
+                masker = masker_of(request, stack)
                 deployment = stack.export_stack().deployment or {}
                 reading, events = _previewed(stack, request, masker, secret_key(deployment))
         except (auto.CommandError, yaml.YAMLError, OSError) as error:
-            reading = Reading(errors=(masker.text(_words(error)),))
+            reading = Reading(errors=(masker.text(words_of(error)),))
     if reading.finished and not reading.errors:
         plan = plan_of(
             reading.changes,
@@ -122,6 +124,19 @@ def preview_all(requests: Sequence[Request], say: Say, today: date | None = None
         return list(pool.map(lambda request: preview(request, say_whole, today), requests))
 
 
+def failed(stack: str, project: str, words: str, today: date) -> Report:
+    """The report of a stack that could not even be previewed, such as one with a mistake in its settings."""
+    return compose(Reading(errors=(words,)), project=project, stack=stack, plan=None, today=today)
+
+
+def masker_of(request: Request, stack: auto.Stack | None = None) -> Masker:
+    """Knows this process's credentials and, given the stack, the secrets of its configuration."""
+    known = [*request.secrets, *known_secrets.of_environment(os.environ, request.engine.env_vars)]
+    if stack:
+        known += known_secrets.of_configuration(configuration_of(request.file), stack.get_all_config())
+    return Masker(known)
+
+
 def worst(reports: Sequence[Report]) -> int:
     """The exit status of several reports: 0 if all passed, and there was one."""
     return max((report.status for report in reports), default=1)
@@ -137,6 +152,7 @@ def _previewed(
             on_event=events.append,
             refresh=request.refresh or None,
             policy_packs=[str(pack) for pack in request.policy_packs] or None,
+            plan=str(request.save_plan) if request.save_plan else None,
             suppress_outputs=True,
         )
     except auto.CommandError as error:
@@ -145,11 +161,11 @@ def _previewed(
         # A policy that says no ends the preview, too; then the plan is known all the same.
         if failed and reading.finished and not reading.errors:
             return reading, events
-        return replace(reading, errors=reading.errors or (masker.text(_words(error)),)), events
+        return replace(reading, errors=reading.errors or (masker.text(words_of(error)),)), events
     return read(events, masker, keyed=keyed), events
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     """What a failed command said, without the command's own frame."""
     text = str(error)
     if isinstance(error, auto.CommandError) and "stderr:" in text:
@@ -163,7 +179,7 @@ def _project(request: Request) -> str:
     return found
 
 
-def _configuration(file: Path) -> dict[str, Any]:
+def configuration_of(file: Path) -> dict[str, Any]:
     """The `config:` block as it is in the file, secrets encrypted."""
     found = yaml.safe_load(file.read_text()) if file.exists() else {}
     block: dict[str, Any] = (found or {}).get("config") or {}

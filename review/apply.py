@@ -1,0 +1,175 @@
+"""Applies a plan: exactly what was previewed, or nothing.
+
+What would be done is computed again and compared by its digest. Between that and the end the engine itself
+keeps to the plan: it is given the plan that the second preview has written, and stops at the first
+operation that is not in it (Pulumi's update plans).
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import pulumi.automation as auto
+from pulumi.automation import EngineEvent
+
+from review.changes import Reading
+from review.digest import Plan, compare
+from review.errors import ApplyFailed, ChecksFailed, NotPlanned, PlanDiffers
+from review.events import read
+from review.masking import Masker
+from review.plans import FolderPlans, checked_digest
+from review.preview import Request, Say, masker_of, options, preview, words_of
+from review.report import Report
+
+# So many differences are spelled out.
+LISTED = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What was done. `counts`: resources by operation."""
+
+    report: Report
+    counts: dict[str, int]
+
+
+def up(
+    request: Request,
+    say: Say,
+    *,
+    digest: str | None = None,
+    plans: FolderPlans | None = None,
+    observe: Callable[[EngineEvent], None] | None = None,
+    today: date | None = None,
+) -> Applied:
+    """Previews the stack, checks the plan, applies it and returns what was done.
+
+    digest: of the plan that was reviewed; None applies whatever passes the checks.
+    plans: where that plan is kept, to show how it differs, and whether AWS was read first.
+    observe: gets each event of the update.
+
+    Raises PlanDiffers, ChecksFailed or ReviewError before anything is done, ApplyFailed if the engine
+    stopped, NotPlanned if it did something else than planned.
+    """
+    planned = plans.load(checked_digest(digest)) if digest and plans else None
+    if planned:
+        request = replace(request, refresh=planned.refreshed)
+    with tempfile.TemporaryDirectory(prefix="plan-") as folder:
+        request = replace(request, save_plan=Path(folder) / "plan.json")
+        stack = _stack(request)
+        masker = masker_of(request, stack)
+        report = preview(request, say, today)
+        plan = _agreed(report, digest, planned)
+        if not plan.steps and not report.refreshed:
+            say(f"{request.stack} is as it should be: nothing was done")
+            return Applied(report=report, counts={})
+        say(f"Applying to {request.stack}: {report.headline}")
+        reading = _apply(stack, request, masker, observe)
+    _kept_to(plan, reading)
+    return Applied(report=report, counts=_counts(reading))
+
+
+def _stack(request: Request) -> auto.Stack:
+    """The stack, made if need be: this is the run that may."""
+    try:
+        return auto.create_or_select_stack(
+            request.stack, work_dir=request.engine.work_dir, opts=options(request.engine)
+        )
+    except auto.CommandError as error:
+        words = masker_of(request).text(words_of(error))
+        raise ApplyFailed(f"stack {request.stack} can't be reached; nothing was done:\n{words}") from None
+
+
+def _agreed(report: Report, digest: str | None, planned: Plan | None) -> Plan:
+    """The plan that may be applied. Raises ChecksFailed or PlanDiffers."""
+    plan = report.plan
+    if plan is None or (report.failed and digest is None):
+        said = "\n".join(f"- {check.title}: {check.message}" for check in report.failed)
+        raise ChecksFailed(f"{report.stack}: nothing was done, for its plan does not pass:\n{said}")
+    if digest and plan.digest != digest:
+        raise PlanDiffers(_differs(report.stack, digest, plan, planned))
+    if report.failed:
+        said = "\n".join(f"- {check.title}: {check.message}" for check in report.failed)
+        raise ChecksFailed(
+            f"{report.stack}: this is the plan, and it does not pass; nothing was done:\n{said}"
+        )
+    return plan
+
+
+def _differs(stack: str, digest: str, plan: Plan, planned: Plan | None) -> str:
+    text = f"{stack}: what would be done now is not the plan {digest}; nothing was done.\n"
+    if planned is None:
+        steps = [f"- {step.operation} {step.urn}" for step in plan.steps] or ["- nothing"]
+        text += "That plan is not kept here, so only what would be done now can be shown:\n"
+    else:
+        steps = [f"- {line}" for line in compare(planned, plan)]
+        text += "It differs:\n"
+    more = [f"- and {len(steps) - LISTED} more"] if len(steps) > LISTED else []
+    text += "\n".join([*steps[:LISTED], *more])
+    return f"{text}\nReview it again (switchyard preview --stack {stack}), then apply {plan.digest}."
+
+
+def _apply(
+    stack: auto.Stack,
+    request: Request,
+    masker: Masker,
+    observe: Callable[[EngineEvent], None] | None,
+) -> Reading:
+    events: list[EngineEvent] = []
+
+    def take(event: EngineEvent) -> None:
+        events.append(event)
+        if observe:
+            observe(event)
+
+    try:
+        stack.up(
+            on_event=take,
+            plan=str(request.save_plan),
+            refresh=request.refresh or None,
+            policy_packs=[str(pack) for pack in request.policy_packs] or None,
+            suppress_outputs=True,
+            show_secrets=False,
+        )
+    except auto.CommandError as error:
+        reading = read(_finished(events), masker)
+        said = "\n".join(reading.errors) or masker.text(words_of(error))
+        done = _told(_counts(reading)) or "nothing"
+        raise ApplyFailed(f"{request.stack} was not brought to its plan. Done: {done}.\n{said}") from None
+    return read(_finished(events), masker)
+
+
+def _finished(events: Sequence[EngineEvent]) -> list[EngineEvent]:
+    """The events without the steps that were begun and not ended."""
+    ended = {
+        (found.metadata.urn, found.metadata.op)
+        for event in events
+        if (found := event.res_outputs_event) is not None
+    }
+    return [
+        event
+        for event in events
+        if event.resource_pre_event is None
+        or (event.resource_pre_event.metadata.urn, event.resource_pre_event.metadata.op) in ended
+    ]
+
+
+def _kept_to(plan: Plan, reading: Reading) -> None:
+    """Raises NotPlanned if something was done that is not in the plan. Less is fine: an unknown value may
+    turn out to be what is there already."""
+    meant = {(step.urn, step.operation) for step in plan.steps}
+    other = [change for change in reading.changes if (change.urn, change.operation.value) not in meant]
+    if other:
+        listed = "\n".join(f"- {change.operation.value} {change.urn}" for change in other[:LISTED])
+        raise NotPlanned(f"{plan.stack}: these were done and were not planned; look at each:\n{listed}")
+
+
+def _counts(reading: Reading) -> dict[str, int]:
+    return dict(Counter(change.operation.value for change in reading.changes))
+
+
+def _told(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {operation}" for operation, count in counts.items())
