@@ -4,6 +4,7 @@ The release never waits for it and never fails by it. Each channel has a thread 
 message after the other, each in bounded time; what can't be sent is one line of warning.
 """
 
+import atexit
 import logging
 import os
 import queue
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from infra.settings import NotificationSettings
+from release.aws.outputs import StackParts
 from release.channels import GithubDeployments, NotSent, SlackWebhook, SnsTopic
 from release.masking import masked, secrets_of
 from release.ports import Say
@@ -65,8 +67,11 @@ class Notifications:
         github: GithubDeployments | None = None,
         warn: Say = log.warning,
     ) -> None:
+        self._closed = False
         self._senders = [(channel, _Sender(channel.name, warn)) for channel in channels]
         self._github = (github, _Sender("GitHub", warn)) if github is not None else None
+        # Whoever forgets to close still tells what can be told so late.
+        atexit.register(self.close)
 
     def tell(self, title: str, text: str, *, bad: bool) -> None:
         """Sends to every channel, in the background."""
@@ -87,6 +92,10 @@ class Notifications:
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Waits for what is under way, at most that long in all; the rest is given up with a warning."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
         deadline = time.monotonic() + seconds
         senders = [sender for _, sender in self._senders] + ([self._github[1]] if self._github else [])
         for sender in senders:
@@ -160,34 +169,44 @@ class _Sender:
         self._warn(f"could not tell {self._name} of the release: {line}")
 
 
-def notifications(
+class Clients(Protocol):
+    """The AWS clients that notifications go by, with bounded retries."""
+
+    @property
+    def sns(self) -> "SNSClient":
+        """Simple Notification Service."""
+
+    @property
+    def secretsmanager(self) -> "SecretsManagerClient":
+        """Secrets Manager."""
+
+
+def herald_of(
     settings: NotificationSettings,
+    clients: Clients,
+    parts: StackParts,
     *,
     stack: str,
-    name_prefix: str,
-    topic_arn: str | None,
-    sns: "SNSClient",
-    secrets: "SecretsManagerClient",
-    commit: str | None,
+    commit: str | None = None,
     environment: Mapping[str, str] | None = None,
     warn: Say = log.warning,
 ) -> Notifications:
     """The channels that the settings name, and the stack's alerts topic.
 
-    name_prefix: first part of the stack's physical names; a secret named without an ARN is
-        `<name_prefix>/<name>`.
-    commit: what was released, for GitHub; without it, or without GITHUB_TOKEN, there is no deployment.
-    environment: where GITHUB_TOKEN and GITHUB_API_URL are found; default: of this process.
+    A webhook's secret that is named without an ARN is `<name prefix of the stack>/<name>`.
+
+    commit: what is released, for GitHub; default: GITHUB_SHA. Without it, or without GITHUB_TOKEN, there is
+        no deployment, which is said once.
+    environment: where GITHUB_TOKEN, GITHUB_SHA and GITHUB_API_URL are found; default: of this process.
     """
     found = os.environ if environment is None else environment
-    channels: list[Channel] = []
-    if topic_arn is not None:
-        channels.append(SnsTopic(sns, topic_arn))
+    channels: list[Channel] = [SnsTopic(clients.sns, parts.alerts_topic)]
     if settings.slack_webhook_secret is not None:
-        channels.append(SlackWebhook(secrets, secret_id(settings.slack_webhook_secret, name_prefix)))
+        secret = secret_id(settings.slack_webhook_secret, parts.name_prefix)
+        channels.append(SlackWebhook(clients.secretsmanager, secret))
     github = None
     if settings.github_repository is not None:
-        token = found.get("GITHUB_TOKEN", "")
+        token, commit = found.get("GITHUB_TOKEN", ""), commit or found.get("GITHUB_SHA", "")
         missing = [name for name, value in (("GITHUB_TOKEN", token), ("commit", commit)) if not value]
         if missing:
             warn(f"no deployment status on GitHub: there is no {' and no '.join(missing)}")
@@ -195,7 +214,7 @@ def notifications(
             github = GithubDeployments(
                 repository=settings.github_repository,
                 token=token,
-                commit=commit or "",
+                commit=commit,
                 environment=stack,
                 api=found.get("GITHUB_API_URL", GITHUB_API),
             )

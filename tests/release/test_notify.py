@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -14,9 +15,10 @@ from moto.sns.models import sns_backends
 
 from infra.settings import NotificationSettings
 from release import channels
+from release.aws.outputs import StackParts
 from release.channels import GithubDeployments, NotSent, SlackWebhook, SnsTopic, slack_body, subject
 from release.masking import masked, secrets_of
-from release.notify import Notifications, github_state, notifications, secret_id
+from release.notify import Notifications, github_state, herald_of, secret_id
 from tests.release.faulty import Behaviour, Fault, Seen, Server, Told, free_port, serving
 
 if TYPE_CHECKING:
@@ -409,19 +411,33 @@ def test_a_github_that_fails_is_a_warning_without_the_token(
 # --- out of the settings
 
 
+@dataclass(frozen=True)
+class Clients:
+    sns: "SNSClient"
+    secretsmanager: "SecretsManagerClient"
+
+
 def made(
-    aws: boto3.Session, settings: dict[str, Any], environment: dict[str, str], commit: str | None = COMMIT
+    aws: boto3.Session, settings: dict[str, Any], environment: dict[str, str]
 ) -> tuple[Notifications, list[str]]:
     warnings: list[str] = []
-    topic = aws.client("sns").create_topic(Name="alerts")["TopicArn"]
-    found = notifications(
+    clients = Clients(aws.client("sns"), aws.client("secretsmanager"))
+    parts = StackParts(
+        region="eu-west-1",
+        production_url="http://p",
+        test_url="http://t",
+        cluster="shop-prod",
+        release_table="shop-prod-releases",
+        images_path="/shop/prod/images",
+        alerts_topic=clients.sns.create_topic(Name="alerts")["TopicArn"],
+        databases={},
+        services={},
+    )
+    found = herald_of(
         NotificationSettings.model_validate(settings),
+        clients,
+        parts,
         stack="prod",
-        name_prefix="shop-prod",
-        topic_arn=topic,
-        sns=aws.client("sns"),
-        secrets=aws.client("secretsmanager"),
-        commit=commit,
         environment=environment,
         warn=warnings.append,
     )
@@ -433,7 +449,9 @@ def test_the_settings_name_the_channels(aws: boto3.Session) -> None:
     with serving(hub) as api, serving(Told()) as slack:
         aws.client("secretsmanager").create_secret(Name="shop-prod/chat", SecretString=slack.url + PATH)
         settings = {"slack_webhook_secret": "chat", "github_repository": "acme/shop"}
-        herald, warnings = made(aws, settings, {"GITHUB_TOKEN": TOKEN, "GITHUB_API_URL": api.url})
+        herald, warnings = made(
+            aws, settings, {"GITHUB_TOKEN": TOKEN, "GITHUB_SHA": COMMIT, "GITHUB_API_URL": api.url}
+        )
         with herald:
             herald.tell("title", "text", bad=False)
             herald.observe(EVENTS[0])
@@ -445,21 +463,21 @@ def test_the_settings_name_the_channels(aws: boto3.Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "commit", "missing"),
+    ("environment", "missing"),
     [
-        ({}, COMMIT, "no GITHUB_TOKEN"),
-        ({"GITHUB_TOKEN": TOKEN}, None, "no commit"),
+        ({"GITHUB_SHA": COMMIT}, "no GITHUB_TOKEN"),
+        ({"GITHUB_TOKEN": TOKEN}, "no commit"),
+        ({}, "no GITHUB_TOKEN and no commit"),
     ],
 )
 def test_what_github_lacks_is_said_once_and_stops_nothing(
-    aws: boto3.Session, environment: dict[str, str], commit: str | None, missing: str
+    aws: boto3.Session, environment: dict[str, str], missing: str
 ) -> None:
-    herald, warnings = made(aws, {"github_repository": "acme/shop"}, environment, commit)
+    herald, warnings = made(aws, {"github_repository": "acme/shop"}, environment)
     with herald:
         for event in EVENTS:
             herald.observe(event)
-    assert len(warnings) == 1
-    assert missing in warnings[0]
+    assert warnings == [f"no deployment status on GitHub: there is {missing}"]
 
 
 def test_a_secret_is_found_by_name_or_arn() -> None:
