@@ -12,10 +12,11 @@ from typing import Any, Self
 import boto3
 from aiohttp import web
 from moto import mock_aws
+from moto.elbv2.models import elbv2_backends
 
 from localcloud.dataplane.traffic import TrafficPlane
 
-REGION = "eu-west-1"
+ACCOUNT, REGION = "123456789012", "eu-west-1"
 WAIT_SECONDS = 20.0
 COLOURS = ("blue", "green")
 
@@ -91,7 +92,7 @@ class Server:
         elif request.path.endswith("/reset") and request.transport is not None:
             request.transport.abort()
         elif request.path.endswith("/nonsense") and request.transport is not None:
-            request.transport.write(b"this is no HTTP\r\n\r\n")  # type: ignore[attr-defined]
+            request.transport.write(b"this is no HTTP\r\n\r\n")
             request.transport.close()
         found = {"path": request.path_qs, "headers": dict(request.headers)}
         return web.json_response(found, headers=headers)
@@ -111,6 +112,11 @@ class Edge:
             )["Subnet"]["SubnetId"]
             for index, zone in enumerate("ab")
         ]
+        self.build()
+
+    def build(self) -> None:
+        """Makes it all anew, where there may have been another one."""
+        elbv2_backends[ACCOUNT][REGION].reset()
         made = self.elbv2.create_load_balancer(Name="edge", Subnets=self.subnets)["LoadBalancers"][0]
         self.arn, self.address = made["LoadBalancerArn"], made["DNSName"]
         self.groups = {colour: self.group(colour) for colour in COLOURS}
