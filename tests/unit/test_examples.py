@@ -1,6 +1,7 @@
 """The example applications, as a container runs them, and their broken variants."""
 
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from examples.variants import EXAMPLES, variant
+from localcloud.dataplane.dockerfile import parse
 from localcloud.dataplane.postgres import Wanted
 from tests.unit.applications import START_SECONDS, migrate, running
 from tests.unit.databases import a_server, free_port, new_database, variables
@@ -187,3 +189,22 @@ def test_an_unreachable_database_tells_nothing_of_itself(tmp_path: Path, databas
         assert status == 503
         assert database["DATABASE_PASSWORD"] not in body
         assert "owner" not in body
+
+
+# ---- the images
+
+
+@pytest.mark.parametrize("name", ["api", "web"])
+def test_the_images_say_how_they_run_and_take_no_rights(name: str) -> None:
+    recipe = parse((EXAMPLES / name / "Dockerfile").read_text())
+    assert [*recipe.entrypoint, *recipe.command] == ["python", "-m", name], "no shell keeps SIGTERM from it"
+    assert (recipe.user, recipe.stop_signal, recipe.environment["VERSION"]) == ("10001", "SIGTERM", "1")
+    assert recipe.ports == [f"{recipe.environment['PORT']}/tcp"]
+
+
+def test_every_behaviour_is_documented() -> None:
+    readme = (EXAMPLES / "README.md").read_text()
+    source = (EXAMPLES / "api" / "api" / "serving.py").read_text()
+    keys = re.findall(r"^    (\w+): (?:float|bool)", source, re.M)
+    assert len(keys) == 9
+    assert [key for key in keys if f"| `{key}` |" not in readme] == []
