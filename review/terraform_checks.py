@@ -104,7 +104,9 @@ def judged(report: Mapping[str, Any], text: str, known: Sequence[Skip]) -> Judge
     if summary.get("parsing_errors"):
         raise InvalidReport("checkov could not read the file; nothing of it was checked")
     places = addresses(text)
-    failed, skipped, used = [], [], set()
+    failed: list[Finding] = []
+    skipped: list[Finding] = []
+    used: set[Skip] = set()
     for entry in report["results"]["failed_checks"]:
         first, last = entry["file_line_range"]
         address = next((places[line] for line in range(first, last + 1) if line in places), entry["resource"])
