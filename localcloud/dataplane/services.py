@@ -74,8 +74,10 @@ class ServiceRuns:
         decision = decide(view)
         for stop in decision.stop:
             self._stop(stop)
-        for _ in range(decision.start):
-            self._start()
+        # A task that was found sick just now is a failed start as well: its pause begins here.
+        if time.monotonic() >= self._not_before:
+            for _ in range(decision.start):
+                self._start()
         self._publish(view)
 
     def abandon(self) -> None:
