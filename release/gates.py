@@ -27,7 +27,7 @@ from release.aws.outputs import StackParts
 from release.aws.registry import repository_of
 from release.errors import ReleaseError
 from release.freeze import freeze_at
-from release.ports import GateResult
+from release.ports import FREEZE_GATE, GateResult
 from release.promotion import Proof
 
 
@@ -83,7 +83,7 @@ class StackGates:
             ("pending-operations", False, self._pending_operations),
             ("proof", True, partial(self._proof, images, hotfix=hotfix)),
             ("change-record", True, partial(self._change_record, change)),
-            ("freeze", True, self._freeze),
+            (FREEZE_GATE, True, self._freeze),
             ("backups", True, self._backups),
             ("alarms", True, partial(self._alarms, images)),
         ]

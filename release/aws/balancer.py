@@ -1,14 +1,13 @@
 """The weights of listener rules: the only thing of AWS that moves traffic."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from components.colours import COLOURS, Colour
 from release.aws.outputs import ServiceParts
-from release.aws.session import CONNECTIONS, asking
-from release.errors import NeedsPerson, Refused, ReleaseError, Unavailable
+from release.aws.session import asking, complete
+from release.errors import NeedsPerson, Refused, Unavailable
 from release.ports import Listener, Routing, Weights
 
 if TYPE_CHECKING:
@@ -34,36 +33,16 @@ class RuleBalancer:
         )
 
     def write(self, service: str, listener: Listener, weights: Weights) -> None:
-        """Sets the weights of one rule; all else of it is sent back as it was read."""
-        self.write_all(listener, {service: weights})
+        """Sets the weights of one rule; all else of it is sent back as it was read.
 
-    def write_all(self, listener: Listener, weights: Mapping[str, Weights]) -> None:
-        """Sets the weights of several services' rules in one round: one reading, then all writes at once.
-
-        Every write is tried, whatever becomes of the others. Raises with what was written and what not.
+        A call that failed may have been carried out all the same: read again before anything is concluded.
         """
-        actions: dict[str, tuple[str, list[Any]]] = {}
-        arns = {service: self._arn(service, listener) for service in weights}
-        rules = self._rules(list(arns.values()))
-        for service, wanted in weights.items():
-            _check(service, wanted)
-            arn = arns[service]
-            actions[service] = arn, _with_weights(rules[arn], self._parts(service), wanted)
-        if not actions:
-            return
-        with ThreadPoolExecutor(max_workers=min(len(actions), CONNECTIONS)) as pool:
-            failures = dict(
-                zip(actions, pool.map(lambda rule: self._modify(*rule), actions.values()), strict=True)
-            )
-        _raise_any(listener, failures)
-
-    def _modify(self, arn: str, actions: list[Any]) -> ReleaseError | None:
-        try:
-            with asking(f"set the weights of the rule {arn}"):
-                self._elbv2.modify_rule(RuleArn=arn, Actions=actions)
-        except ReleaseError as error:
-            return error
-        return None
+        _check(service, weights)
+        parts = self._parts(service)
+        arn = parts.production_rule if listener == "production" else parts.test_rule
+        actions = _with_weights(self._rules([arn])[arn], parts, weights)
+        with asking(f"set the {listener} weights of {service} to {dict(weights)}"):
+            complete(self._elbv2.modify_rule(RuleArn=arn, Actions=actions), "Rules")
 
     def _rules(self, arns: Sequence[str]) -> dict[str, Rule]:
         found: dict[str, Rule] = {}
@@ -76,10 +55,6 @@ class RuleBalancer:
                 "`pulumi up --refresh` makes it again"
             )
         return found
-
-    def _arn(self, service: str, listener: Listener) -> str:
-        parts = self._parts(service)
-        return parts.production_rule if listener == "production" else parts.test_rule
 
     def _parts(self, service: str) -> ServiceParts:
         if service not in self._services:
@@ -136,14 +111,3 @@ def _with_weights(rule: Rule, parts: ServiceParts, weights: Weights) -> list[Any
             kept["AuthenticateOidcConfig"]["UseExistingClientSecret"] = True
         actions.append(kept)
     return actions
-
-
-def _raise_any(listener: Listener, failures: Mapping[str, ReleaseError | None]) -> None:
-    failed = {service: error for service, error in failures.items() if error is not None}
-    if not failed:
-        return
-    written = ", ".join(service for service, error in failures.items() if error is None) or "none"
-    told = "; ".join(f"{service}: {error}" for service, error in failed.items())
-    message = f"{listener} weights written: {written}; not written, as far as known: {told}"
-    later = all(isinstance(error, Unavailable) for error in failed.values())
-    raise Unavailable(message) if later else NeedsPerson(message)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from components.colours import Colour
 from release.aws.outputs import StackParts
-from release.aws.session import asking
+from release.aws.session import asking, complete
 from release.errors import NeedsPerson, ReleaseError, Unavailable
 from release.ports import ColourState, Images
 
@@ -94,7 +94,12 @@ class EcsFleet:
             raise ValueError(f"{service} {colour} can't have {count} tasks: give 0 or more")
         name = self._parts.service(service).ecs_services[colour]
         with asking(f"set the desired count of the ECS service {name} to {count}"):
-            self._ecs.update_service(cluster=self._parts.cluster, service=name, desiredCount=count)
+            answer = self._ecs.update_service(cluster=self._parts.cluster, service=name, desiredCount=count)
+            now = answer["service"]["desiredCount"]
+        if now != count:
+            raise Unavailable(
+                f"ECS was told to run {count} tasks of {name} and answers that it will run {now}"
+            )
 
     def suspend(self, service: str, colour: Colour, what: What) -> None:
         """Suspends scale-in or all scaling, or resumes it; nothing happens for a colour without a target.
@@ -107,12 +112,13 @@ class EcsFleet:
         if self._suspended(resource) in (None, SUSPENDED[what]):
             return
         with asking(f"set what is suspended of the scaling of {name}"):
-            self._autoscaling.register_scalable_target(
+            answer = self._autoscaling.register_scalable_target(
                 ServiceNamespace="ecs",
                 ResourceId=resource,
                 ScalableDimension=DIMENSION,
                 SuspendedState=SUSPENDED[what],
             )
+            complete(answer, "ScalableTargetARN")
 
     def minimum(self, service: str) -> int:
         """Least number of tasks of a colour that takes traffic, as the settings say."""

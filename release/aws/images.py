@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from components.colours import COLOURS, Colour
-from release.aws.session import asking
+from release.aws.session import asking, complete
 from release.errors import NeedsPerson, Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ class ParameterImages:
                 "may mean another image tomorrow"
             )
         with asking(f"set the image of {service} {colour}"):
-            self._ssm.put_parameter(
+            answer = self._ssm.put_parameter(
                 Name=self._name(service, colour), Value=image, Type="String", Overwrite=True
             )
+            complete(answer, "Version")
 
     def _name(self, service: str, colour: Colour) -> str:
         return f"{self._path}/{service}/{colour}"

@@ -1,6 +1,6 @@
 """AWS clients whose every call ends in bounded time, and their errors in the engine's words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from threading import Lock
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, TokenRetrievalError
+from botocore.parsers import ResponseParserError
 
 from release.errors import NeedsPerson, ReleaseError, Unavailable
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 ATTEMPTS = 4
 CONNECT_SECONDS = 2
 READ_SECONDS = 8
-# The longest that one call can take: each attempt to its end, and botocore's pauses of at most 1, 2 and 4 s.
-LONGEST_CALL_SECONDS = ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS) + 1 + 2 + 4
 # A rollback writes all services at once; each call needs a connection of its own.
 CONNECTIONS = 32
 
@@ -71,7 +70,8 @@ NOT_LET_IN = frozenset(
 def bounded() -> Config:
     """The settings of every client: botocore's standard retries, a few of them, each with a time limit.
 
-    Standard mode retries throttling, 5xx, timeouts and broken connections with growing random pauses.
+    Standard mode retries throttling, 5xx, timeouts and broken connections, with random pauses of at most
+    1, 2 and 4 s: a call has ended after 47 s, one that is answered with errors at once after 7.
     https://boto3.amazonaws.com/v1/documentation/api/latest/guide/retries.html
     """
     return Config(
@@ -169,11 +169,21 @@ def asking(what: str) -> Iterator[None]:
         raise _refusal(what, error) from error
     except (NoCredentialsError, TokenRetrievalError) as error:
         raise Unavailable(f"could not {what}: {error}; sign in (aws sso login, or AWS_PROFILE)") from error
-    except BotoCoreError as error:
+    # An answer that is no XML or JSON is none of botocore's own errors.
+    except (BotoCoreError, ResponseParserError) as error:
         raise Unavailable(f"could not {what}, in up to {ATTEMPTS} attempts: {error}") from error
     except KeyError as error:
         # An answer without the part that it always has says nothing; least of all that there is nothing.
         raise Unavailable(f"could not {what}: AWS's answer has no {error}") from error
+
+
+def complete(answer: Mapping[str, object], part: str) -> None:
+    """Raises KeyError, inside `asking`, for an answer without what it always has: then nothing is confirmed.
+
+    botocore takes a body that is no JSON for an answer with nothing in it.
+    """
+    if part not in answer:
+        raise KeyError(part)
 
 
 def _refusal(what: str, error: ClientError) -> ReleaseError:
