@@ -55,18 +55,25 @@ def judge(values: Sequence[float | None], rule: Rule) -> State | None:
     """
     if rule.comparison not in COMPARE:
         raise ValueError(f"no comparison {rule.comparison!r}; there are {', '.join(COMPARE)}")
-    known = [value for value in values if value is not None][-rule.periods :]
+    ages = range(len(values), 0, -1)
+    aged = [(age, value) for age, value in zip(ages, values, strict=True) if value is not None][
+        -rule.periods :
+    ]
+    known = [value for _, value in aged]
     beyond = [value for value in known if COMPARE[rule.comparison](value, rule.threshold)]
     absent = rule.periods - len(known)
-    if absent and not known and rule.missing == "missing":
+    if not known and rule.missing == "missing":
         return State(value="INSUFFICIENT_DATA", reason=f"Unchecked: no data in {len(values)} periods")
     breaching = len(beyond) + (absent if rule.missing == "breaching" else 0)
-    certain = len(beyond) >= rule.needed or len(known) - len(beyond) > rule.periods - rule.needed
+    fires = breaching >= rule.needed
+    certain = fires or len(known) - len(beyond) > rule.periods - rule.needed
     if rule.missing == "ignore" and not certain:
         return None
-    # With "missing", only what is known decides: all of it must be bad.
-    needed = min(rule.needed, len(known)) if rule.missing == "missing" else rule.needed
-    fires = breaching >= needed
+    if rule.missing == "missing" and not certain and len(beyond) == len(known):
+        # "Avoiding premature transitions": a bad start that is young may still turn out well.
+        if aged[0][0] < rule.needed:
+            return None
+        fires = True
     return State(value="ALARM" if fires else "OK", reason=_reason(known, beyond, absent, breaching, rule))
 
 
