@@ -1,17 +1,23 @@
 """The data plane as a whole: moto's state, real Envoy, real servers, real requests."""
 
 import json
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from localcloud.dataplane.traffic import TrafficPlane
@@ -460,3 +466,98 @@ def test_a_deleted_listener_is_gone(edge: Edge) -> None:
     until(reachable, "it listens")
     edge.elbv2.delete_listener(ListenerArn=listener)
     until(lambda: not reachable(), "it is gone")
+
+
+@pytest.mark.usefixtures("colours")
+def test_requests_come_back_as_metrics_and_raise_an_alarm(edge: Edge) -> None:
+    rule = edge.rule(50, edge.forward(100, 0), path="/alarm*")
+    until_served(edge, "/alarm")
+    dimensions = [
+        {"Name": "LoadBalancer", "Value": edge.arn.split(":loadbalancer/")[1]},
+        {"Name": "TargetGroup", "Value": edge.groups["blue"].rsplit(":", 1)[1]},
+    ]
+
+    def metric(key: str, name: str) -> dict[str, Any]:
+        found = {"Namespace": "AWS/ApplicationELB", "MetricName": name, "Dimensions": dimensions}
+        return {"Id": key, "MetricStat": {"Metric": found, "Period": 60, "Stat": "Sum"}, "ReturnData": False}
+
+    rate = {
+        "Id": "rate",
+        "Expression": "IF(requests > 0, 100 * FILL(errors, 0) / requests, 0)",
+        "ReturnData": True,
+    }
+    edge.cloudwatch.put_metric_alarm(
+        AlarmName="error-rate",
+        Metrics=[metric("errors", "HTTPCode_Target_5XX_Count"), metric("requests", "RequestCount"), rate],
+        ComparisonOperator="GreaterThanThreshold",
+        Threshold=50,
+        EvaluationPeriods=1,
+        TreatMissingData="notBreaching",
+    )
+
+    def state() -> str:
+        (found,) = edge.cloudwatch.describe_alarms(AlarmNames=["error-rate"])["MetricAlarms"]
+        return str(found["StateValue"])
+
+    assert state() == "OK"
+    with Load(f"{edge.url}/alarm/status/500", rate_per_second=50).background() as report:
+        until(lambda: state() == "ALARM", "the alarm fires", 15)
+    until(lambda: state() == "OK", "the alarm is over", 15)
+    edge.elbv2.delete_rule(RuleArn=rule)
+    found = edge.cloudwatch.get_metric_statistics(
+        Namespace="AWS/ApplicationELB",
+        MetricName="HTTPCode_Target_5XX_Count",
+        Dimensions=dimensions,
+        StartTime=datetime.now(UTC) - timedelta(minutes=5),
+        EndTime=datetime.now(UTC) + timedelta(minutes=1),
+        Period=60,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    assert sum(point["Sum"] for point in found) == report.total.sent, "each request is counted once"
+
+
+def test_a_proxy_that_dies_is_started_again(edge: Edge) -> None:
+    until_served(edge, "/nothing-here", 404)
+    (proxy,) = _proxies(os.getpid())
+    proxy.kill()
+
+    def answers() -> bool:
+        try:
+            return get(edge, "/nothing-here")[0] == 404
+        except OSError:
+            return False
+
+    until(lambda: _proxies(os.getpid()) not in ([], [proxy]) and answers(), "another proxy answers")
+
+
+OWNER = """
+import pathlib, sys, time
+from localcloud.dataplane.traffic import TrafficPlane
+TrafficPlane(pathlib.Path(sys.argv[1])).start()
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_proxy_ends_with_a_cloud_that_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OWNER, str(tmp_path)]
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "ready\n"
+        (proxy,) = _proxies(owner.pid)
+    finally:
+        owner.kill()
+        owner.wait()
+    until(lambda: not proxy.is_running() or proxy.status() == psutil.STATUS_ZOMBIE, "the proxy is gone")
+
+
+def _proxies(owner: int) -> list[psutil.Process]:
+    children = psutil.Process(owner).children(recursive=True)
+    return [child for child in children if child.name() == "envoy"]
+
+
+def test_no_schedule_is_slower_than_aws_or_faster_than_it_can_be(tmp_path: Path) -> None:
+    for speed in (0.5, 121):
+        with pytest.raises(ValueError, match=r"it can be 1 \(as AWS\) to 120"):
+            TrafficPlane(tmp_path, speed=speed)
