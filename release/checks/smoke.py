@@ -149,5 +149,6 @@ def _quoted(text: str | None) -> str:
         return "missing"
     # Masked as a whole first: cut in two, a secret would not be known any more.
     text = " ".join(masked(text, secrets_of()).split())
+    text = "".join(character for character in text if character.isprintable())
     short = text if len(text) <= EXCERPT_CHARACTERS else text[: EXCERPT_CHARACTERS - 1] + "…"
     return f'"{short}"'
