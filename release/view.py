@@ -127,7 +127,7 @@ def shown(
     progress: Progress, *, activity: str, now: datetime, planned_seconds: float | None, ascii_only: bool
 ) -> RenderableType:
     """The state of a release in a few lines."""
-    parts: list[RenderableType] = [_header(progress, now, planned_seconds)]
+    parts: list[Text] = [_header(progress, now, planned_seconds)]
     if progress.weights:
         parts.extend(_services(progress, ascii_only))
     for service, alarms in progress.alarms.items():
@@ -138,6 +138,8 @@ def shown(
         parts.append(_one_line(f"{mark} {service} {source}: {opinion.reason}", style))
     if activity:
         parts.append(_one_line(activity, "dim"))
+    for part in parts if ascii_only else []:
+        part.overflow = "crop"
     return Group(*parts)
 
 
