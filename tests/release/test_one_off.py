@@ -5,9 +5,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from botocore.exceptions import ClientError
 
 from release.errors import NeedsPerson, ReleaseError, Unavailable
 from release.migrations import NOTHING
@@ -70,6 +71,36 @@ def test_the_same_task_is_found_after_a_new_revision_of_the_definition(cloud: Wo
     cloud.ecs.update_service(cluster="main", service="api", taskDefinition=again)
     setup.migrator.run("api", "blue", "token")
     assert len(setup.one_offs()) == 1, "it must not be migrated twice"
+
+
+def test_the_same_task_is_found_where_the_list_does_not_know_it_yet(cloud: World) -> None:
+    setup = migrating(cloud, printing())
+
+    def know_nothing(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["taskArns"] = []
+
+    setup.ecs.meta.events.register("after-call.ecs.ListTasks", know_nothing)
+    for _ in range(2):
+        setup.migrator.run("api", "blue", "token")
+    assert len(setup.one_offs()) == 1, "ECS itself knows the token"
+
+
+def test_a_task_that_ecs_names_in_a_conflict_is_the_task(cloud: World) -> None:
+    setup = migrating(cloud, printing())
+    setup.migrator.run("api", "blue", "token")
+    (task,) = setup.one_offs()
+
+    def know_nothing(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["taskArns"] = []
+
+    def conflict(**_: Any) -> None:
+        told = {"Error": {"Code": "ConflictException"}, "resourceIds": [task["taskArn"]]}
+        raise ClientError(cast(Any, told), "RunTask")
+
+    setup.ecs.meta.events.register("after-call.ecs.ListTasks", know_nothing)
+    setup.ecs.meta.events.register("before-call.ecs.RunTask", conflict)
+    assert setup.migrator.run("api", "blue", "token").target == "0001"
+    assert len(setup.one_offs()) == 1
 
 
 def test_a_long_token_is_shortened_and_still_its_own(cloud: World) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from examples.variants import variant
 from localcloud.dataplane.postgres import Wanted
 from tests.unit.applications import migrate, migration, rows, running
 from tests.unit.databases import a_server, new_database, url, variables
+
+# The number that the example locks.
+LOCK = 0x7377697463687961
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,28 @@ def test_two_migrations_at_once_run_one_after_the_other(
     assert sorted(json.loads(one.stdout)["kind"] for one in done) == ["contract", "none"]
     found = rows(server, database, "SELECT revision, kind, floor FROM switchyard_schema ORDER BY 1")
     assert found == [("0001", "expand", None), ("0002", "expand", None), ("0003", "contract", "0002")]
+
+
+def test_a_migration_waits_for_the_lock_of_another(
+    tmp_path: Path, server: Wanted, database: dict[str, str]
+) -> None:
+    done: list[subprocess.CompletedProcess[str]] = []
+    waiting = threading.Thread(
+        target=lambda: done.append(migration(variant(tmp_path), database, "up")), daemon=True
+    )
+    with psycopg.connect(url(server, database["DATABASE_NAME"]), autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        waiting.start()
+        # Until it is seen to be there, and then some more.
+        present = b"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        while other.execute(present).fetchone() == (1,):
+            time.sleep(0.05)
+        time.sleep(1.5)
+        assert other.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,)
+        assert not done, "it has to wait"
+    waiting.join()
+    assert done[0].returncode == 0, done[0].stderr
+    assert json.loads(done[0].stdout)["kind"] == "contract"
 
 
 def test_a_table_in_use_is_waited_for_a_moment_only(
