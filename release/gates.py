@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from math import ceil
 
 from infra.settings import Settings
 from release.aws.images import is_digest
@@ -229,5 +230,6 @@ def _result(name: str, overridable: bool, gate: Callable[[], Answer]) -> GateRes
 
 
 def _age(span: timedelta) -> str:
-    minutes = int(span.total_seconds()) // 60
+    """Rounded up: what is over a limit has to look so."""
+    minutes = ceil(span.total_seconds() / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min"
