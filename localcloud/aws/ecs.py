@@ -5,7 +5,8 @@ would stay PROVISIONING, where moto alone pretends that they come and go.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -34,6 +35,8 @@ SETTINGS = (
 ADDRESS = "127.0.0.1"
 # DescribeServices returns no more.
 EVENTS = 100
+# Lists of tasks are replaced as a whole: other threads are reading the old ones meanwhile.
+_writing = threading.Lock()
 
 
 class ConflictException(ServiceException):
@@ -104,6 +107,22 @@ def new_task(backend: Any, cluster: Any, definition: Any, **given: Any) -> Any:
     return task
 
 
+def keep_task(backend: Any, task: Any) -> None:
+    """From now on the API knows the task."""
+    with _writing:
+        known = backend.tasks.get(task.cluster_name, {})
+        backend.tasks = {**backend.tasks, task.cluster_name: {**known, task.task_arn: task}}
+
+
+def forget_tasks(backend: Any, arns: Collection[str]) -> None:
+    """The API does not know these tasks any more."""
+    with _writing:
+        backend.tasks = {
+            cluster: {arn: task for arn, task in tasks.items() if arn not in arns}
+            for cluster, tasks in backend.tasks.items()
+        }
+
+
 def deployment_id() -> str:
     """A new one, as ECS writes them."""
     return f"ecs-svc/{mock_random.randint(10**18, 10**19 - 1)}"
@@ -131,7 +150,7 @@ def begin_deployment(service: Any, definition_arn: str) -> dict[str, Any]:
     for other in service.deployments:
         other["status"] = "ACTIVE"
     service.task_definition = definition_arn
-    service.deployments.insert(0, begun)
+    service.deployments = [begun, *service.deployments]
     return begun
 
 
@@ -195,7 +214,7 @@ class Responses:
                 platform_version=given.get("platformVersion"),
             )
             task.client_request = given if token else None
-            backend.tasks.setdefault(cluster.name, {})[task.task_arn] = task
+            keep_task(backend, task)
             tasks.append(task)
         return ActionResult({"tasks": tasks, "failures": []})
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from moto.core.exceptions import ServiceException
+from moto.elbv2.exceptions import TargetGroupNotFoundError
 from moto.elbv2.models import elbv2_backends
 
 from localcloud.aws.ecs import ADDRESS
@@ -32,7 +33,8 @@ class Targets:
     def register(self, port: int) -> None:
         """A new target in each group."""
         for arn in self._known():
-            self._backend.register_targets(arn, [_target(port)])
+            with contextlib.suppress(TargetGroupNotFoundError):
+                self._backend.register_targets(arn, [_target(port)])
 
     def deregister(self, port: int) -> None:
         """No new request from now on; those in flight may end while it drains."""
@@ -47,7 +49,11 @@ class Targets:
         return next((state for state in _STATES if state in found), None)
 
     def _state(self, arn: str, port: int) -> str | None:
-        for health in self._backend.describe_target_health(arn, []):
+        try:
+            found = self._backend.describe_target_health(arn, [])
+        except TargetGroupNotFoundError:
+            return None
+        for health in found:
             if (health.instance_id, int(health.port)) == (ADDRESS, port):
                 state: str = health.status
                 return state
@@ -55,10 +61,8 @@ class Targets:
 
     def delay_seconds(self) -> float:
         """The longest deregistration delay of the groups; 0 without any."""
-        delays = [
-            float(self._backend.target_groups[arn].attributes.get(DELAY, DEFAULT_DELAY_SECONDS))
-            for arn in self._known()
-        ]
+        groups = [self._backend.target_groups.get(arn) for arn in self._arns]
+        delays = [float(group.attributes.get(DELAY, DEFAULT_DELAY_SECONDS)) for group in groups if group]
         return max(delays, default=0.0)
 
     def _known(self) -> Sequence[str]:

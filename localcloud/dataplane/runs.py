@@ -163,15 +163,14 @@ class TaskRun:
 
     def _live(self) -> None:
         try:
-            process = self._begin()
+            self._attend(self._begin())
         except CannotStart as error:
             self._finish("TaskFailedToStart", str(error), None)
-            return
         except Exception as error:
-            # Whatever it is, a task that nobody runs must not look as if it came up.
-            self._finish("TaskFailedToStart", f"InternalError: {type(error).__name__}", None)
+            # Whatever it is: no process without a task, and no task that looks as if it ran.
+            status = self._process.stop(signal.SIGKILL, 0) if self._process else None
+            self._finish("TaskFailedToStart", f"InternalError: {type(error).__name__}", status)
             raise
-        self._attend(process)
 
     def _begin(self) -> TaskProcess:
         """From PROVISIONING to a running process. Raises CannotStart."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from moto.core.utils import utcnow
 
-from localcloud.aws.ecs import begin_deployment, new_task, tell
+from localcloud.aws.ecs import begin_deployment, keep_task, new_task, tell
 from localcloud.dataplane.runs import Home, TaskRun
 from localcloud.dataplane.scheduler import (
     Condition,
@@ -232,7 +232,7 @@ class ServiceRuns:
             deployment=self._deployment,
             order=self._order,
         )
-        backend.tasks.setdefault(cluster.name, {})[task.task_arn] = task
+        keep_task(backend, task)
         self._runs[task.id] = run
         run.start()
 

@@ -6,7 +6,6 @@ accounts and regions, and brings about what is desired. What ECS's API says of t
 
 import logging
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from moto.ecs.models import ecs_backends
 
 from localcloud.aws import ecr
-from localcloud.aws.ecs import install_tasks
+from localcloud.aws.ecs import forget_tasks, install_tasks
 from localcloud.dataplane.runs import Home, TaskRun
 from localcloud.dataplane.services import ServiceRuns
 
@@ -53,13 +52,16 @@ class _Place:
 class TaskPlane:
     """Runs the tasks of all services and of RunTask.
 
-    store: where `images.publish` keeps its images. endpoint: URL of the AWS API, for the tasks.
+    store: where `images.publish` keeps its images; running tasks have their files in `tasks` beside it.
+    endpoint: URL of the AWS API, for the tasks.
     """
 
     def __init__(self, store: Path, *, endpoint: str) -> None:
         install_tasks()
         ecr.install()
-        self._scratch = Path(tempfile.mkdtemp(prefix="switchyard-tasks-"))
+        # What a cloud that was killed has left there is nobody's any more.
+        self._scratch = store.with_name("tasks")
+        shutil.rmtree(self._scratch, ignore_errors=True)
         self._home = Home(store=store, scratch=self._scratch, endpoint=endpoint)
         self._services: dict[_Place, ServiceRuns] = {}
         self._one_offs: dict[str, TaskRun] = {}
@@ -136,18 +138,17 @@ class TaskPlane:
             log.exception("the service %s can't be looked after", place.key)
 
     def _run_one_offs(self, account: str, region: str, backend: Any) -> None:
-        for cluster in list(backend.tasks.values()):
-            for arn, task in list(cluster.items()):
-                if task.group.startswith("service:"):
-                    continue
-                if task.last_status == "PROVISIONING" and arn not in self._one_offs:
-                    definition = backend.describe_task_definition(task.task_definition_arn)
-                    run = TaskRun(task, definition, account=account, region=region, home=self._home)
-                    self._one_offs[arn] = run
-                    run.start()
-                run_of_it = self._one_offs.get(arn)
-                if run_of_it and task.desired_status == "STOPPED":
-                    run_of_it.stop(task.stop_code, task.stopped_reason)
+        for task in _tasks(backend):
+            arn = task.task_arn
+            if task.group.startswith("service:"):
+                continue
+            if task.last_status == "PROVISIONING" and arn not in self._one_offs:
+                definition = backend.describe_task_definition(task.task_definition_arn)
+                run = TaskRun(task, definition, account=account, region=region, home=self._home)
+                self._one_offs[arn] = run
+                run.start()
+            if arn in self._one_offs and task.desired_status == "STOPPED":
+                self._one_offs[arn].stop(task.stop_code, task.stopped_reason)
         for arn, run in list(self._one_offs.items()):
             if run.ended:
                 del self._one_offs[arn]
@@ -155,17 +156,23 @@ class TaskPlane:
     def _forget(self, backend: Any) -> None:
         """Stopped tasks that nobody asks for any more."""
         now = time.monotonic()
-        for cluster in backend.tasks.values():
-            stopped = [arn for arn, task in list(cluster.items()) if task.last_status == "STOPPED"]
-            for arn in stopped:
-                self._stopped.setdefault(arn, now)
-            # One that has a client token answers a repeated call.
-            plain = [arn for arn in stopped if not getattr(cluster[arn], "client_request", None)]
-            too_many = set(plain[: max(0, len(plain) - STOPPED_TASKS)])
-            for arn in stopped:
-                keep = FORGET_SECONDS if arn in plain else FORGET_TOKEN_SECONDS
-                if arn in too_many or now - self._stopped[arn] > keep:
-                    del cluster[arn], self._stopped[arn]
+        stopped = [task for task in _tasks(backend) if task.last_status == "STOPPED"]
+        # One that has a client token answers a repeated call.
+        plain = [task.task_arn for task in stopped if not getattr(task, "client_request", None)]
+        gone = set(plain[: max(0, len(plain) - STOPPED_TASKS)])
+        for task in stopped:
+            since = self._stopped.setdefault(task.task_arn, now)
+            if now - since > (FORGET_SECONDS if task.task_arn in plain else FORGET_TOKEN_SECONDS):
+                gone.add(task.task_arn)
+        if gone:
+            forget_tasks(backend, gone)
+            for arn in gone:
+                del self._stopped[arn]
+
+
+def _tasks(backend: Any) -> Sequence[Any]:
+    """All of a backend, the oldest first."""
+    return [task for cluster in backend.tasks.values() for task in cluster.values()]
 
 
 def _backends() -> Iterator[tuple[str, str, Any]]:
@@ -176,7 +183,7 @@ def _backends() -> Iterator[tuple[str, str, Any]]:
 
 def _count_in_clusters(backend: Any) -> None:
     for cluster in list(backend.clusters.values()):
-        states = [task.last_status for task in list(backend.tasks.get(cluster.name, {}).values())]
+        states = [task.last_status for task in backend.tasks.get(cluster.name, {}).values()]
         cluster.running_tasks_count = states.count("RUNNING")
         cluster.pending_tasks_count = sum(
             state in ("PROVISIONING", "PENDING", "ACTIVATING") for state in states

@@ -298,3 +298,40 @@ def test_the_processes_of_a_service_can_be_measured(cloud: World) -> None:
     descendants = psutil.Process(found.pids[0]).children(recursive=True)
     assert command_of(port_of(task)).pid in {process.pid for process in descendants}
     assert os.getpid() not in {process.pid for process in descendants}
+
+
+def test_a_target_group_that_is_deleted_first_keeps_no_task_from_ending(cloud: World) -> None:
+    group = cloud.target_group()
+    cloud.serve(cloud.define(cloud.image("1")), 1, group)
+    (task,) = cloud.steady(1)
+    process = command_of(port_of(task))
+    cloud.elbv2.delete_target_group(TargetGroupArn=group)
+    cloud.ecs.delete_service(cluster="main", service="api", force=True)
+    assert one_stopped(cloud)["containers"][0]["exitCode"] == 0
+    assert not process.is_running()
+
+
+def test_a_failure_inside_ends_the_task_and_its_process(
+    cloud: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> None:
+        raise RuntimeError("an error of ours")
+
+    monkeypatch.setattr("localcloud.dataplane.registration.Targets.register", breaks)
+    # The thread says what went wrong, for the cloud's log.
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    cloud.serve(cloud.define(cloud.image("1")), 1, cloud.target_group())
+    stopped = one_stopped(cloud)
+    assert (stopped["stopCode"], stopped["stoppedReason"]) == (
+        "TaskFailedToStart",
+        "InternalError: RuntimeError",
+    )
+    assert stopped["containers"][0]["exitCode"] == 137
+
+
+def test_the_files_of_a_cloud_that_was_killed_are_cleared_away(tmp_path: Path) -> None:
+    left = tmp_path / "tasks" / "of-a-killed-cloud"
+    left.mkdir(parents=True)
+    with world(tmp_path):
+        assert not left.exists()
+    assert not (tmp_path / "tasks").exists()
