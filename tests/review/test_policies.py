@@ -183,7 +183,7 @@ def role_policy(type_: str = identity.ROLE_POLICY, **statement: Any) -> list[Res
     return [made(type_, policy=document(**statement))]
 
 
-BLOCKED = dict.fromkeys(storage.BLOCKS, True)
+BLOCKED: Mapping[str, Any] = dict.fromkeys(storage.BLOCKS, True)
 EVERYBODY = {"Principal": {"AWS": "*"}, "Resource": "*"}
 MAINTENANCE = ("maintenance", "configuration change", "failure")
 
