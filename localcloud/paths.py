@@ -10,6 +10,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swit
 BIN = WORKSPACE / "bin"
 PULUMI_HOME = WORKSPACE / "pulumi"
 HOST_SOCKET = WORKSPACE / "host.sock"
+DATAPLANE = WORKSPACE / "dataplane"
+IMAGES = WORKSPACE / "images"
 CLOUD_STATE = WORKSPACE / "cloud.json"
 CLOUD_LOG = WORKSPACE / "cloud.log"
 

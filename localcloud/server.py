@@ -1,4 +1,6 @@
-"""The embedded cloud's process: moto's AWS API on one port, and the AWS plugin kept warm beside it.
+"""The embedded cloud's process: moto's AWS API on one port, and what makes it alive.
+
+Beside it the engine's helpers are kept warm: the AWS plugin and the language host.
 
 Started by `switchyard cloud start` in a process group of its own. Prints one line of JSON when it is
 ready. Everything that it starts ends with it.
@@ -6,12 +8,14 @@ ready. Everything that it starts ends with it.
 
 import argparse
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -27,7 +31,9 @@ from localcloud.aws import install
 from localcloud.aws.acm import hold_certificate
 from localcloud.aws.retries import AnsweredOnce
 from localcloud.cloud import DEFAULT_ACCOUNT
-from localcloud.paths import BIN, HOST_SOCKET, PROJECT, state_bucket
+from localcloud.dataplane.plane import DataPlane
+from localcloud.errors import CloudError
+from localcloud.paths import BIN, DATAPLANE, HOST_SOCKET, IMAGES, PROJECT, state_bucket
 
 CONTROL = "/_switchyard/"
 REGION = "eu-west-1"
@@ -122,6 +128,7 @@ class Application:
     def __init__(self, aws: Any) -> None:
         self._aws = aws
         self.accounts: Accounts | None = None
+        self.plane: DataPlane | None = None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -131,13 +138,15 @@ class Application:
         return answer
 
     def _control(self, path: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        status, answer = HTTPStatus.OK, {}
+        status, answer = HTTPStatus.OK, dict[str, Any]()
         what, _, named = path.partition("/")
         try:
             if what == "environment" and self.accounts:
                 answer = self.accounts.environment(named)
             elif what == "plugin" and self.accounts:
                 answer = {"port": str(self.accounts.plugin_port(named))}
+            elif what == "listeners" and self.plane:
+                answer = {"listeners": [asdict(listener) for listener in self.plane.listeners()]}
             elif what == "certificate":
                 answer = {"arn": hold_certificate(named)}
             elif what != "health":
@@ -154,14 +163,22 @@ def main() -> None:
     """Serves until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    port = parser.parse_args().port
+    parser.add_argument("--speed", type=float, default=1.0, help="how many times AWS's pace")
+    asked = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     # The policies that AWS itself has, such as those for AWS Backup; moto leaves them out to be quick.
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     install()
     application = Application(AnsweredOnce(DomainDispatcherApplication(create_backend_app)))
-    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=Quiet)
+    server = make_server("127.0.0.1", asked.port, application, threaded=True, request_handler=Quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{server.server_port}"
+    plane = DataPlane(DATAPLANE, images=IMAGES, endpoint=endpoint, speed=asked.speed)
+    try:
+        plane.start()
+    except CloudError as error:
+        sys.exit(str(error))
+    application.plane = plane
     application.accounts = Accounts(endpoint)
     application.accounts.environment(DEFAULT_ACCOUNT)
     warm_host = start_warm_host()
@@ -170,6 +187,7 @@ def main() -> None:
         signal.signal(number, lambda *_: ended.set())
     print(json.dumps({"endpoint": endpoint}), flush=True)  # noqa: T201 - the protocol
     ended.wait()
+    plane.stop()
     application.accounts.stop()
     if warm_host:
         warm_host.terminate()

@@ -1,20 +1,21 @@
 """The `switchyard` command. Each subcommand is a thin layer over a module that can be used without it."""
 
-import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from localcloud.errors import CloudError
+from release.errors import Refused, ReleaseError
+from switchyard import release_cli
+from switchyard.console import AsJson, StackName, err, out, print_json, progress
 from switchyard.errors import SwitchyardError
 
 app = typer.Typer(
-    help="Blue/green on AWS: an embedded cloud to try it on, and what is where.",
+    help="Blue/green on AWS: releases that always find their way back, and a cloud to try them on.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,41 +23,31 @@ app = typer.Typer(
 )
 cloud_app = typer.Typer(help="The embedded cloud: an AWS API and Pulumi's engine, on this machine alone.")
 app.add_typer(cloud_app, name="cloud", no_args_is_help=True)
-
-StackName = Annotated[str, typer.Option("--stack", "-s", help="The stack, as in Pulumi.<stack>.yaml.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+app.add_typer(release_cli.app, name="release", no_args_is_help=True)
+app.command("promote")(release_cli.promote)
 
 FAILED = 1
+REFUSED = 3
 INTERRUPTED = 128 + signal.SIGINT
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Says what is being done: one changing line on a terminal, a line for each step elsewhere."""
-    if err.is_terminal:
-        with err.status("") as status:
-            yield status.update
-    else:
-        yield lambda line: err.print(line, markup=False, soft_wrap=True)
-
-
-def print_json(value: Any) -> None:
-    """One JSON document, for programs."""
-    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 @cloud_app.command("start")
 def cloud_start(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the AWS API; 0 takes a free one.")] = 0,
+    speed: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            max=120,
+            help="How many times as fast as AWS health checks, metrics, alarms and scaling are.",
+        ),
+    ] = 12,
 ) -> None:
     """Start the embedded cloud in the background. Safe to repeat."""
     from localcloud import cloud
 
     with progress() as say:
-        started = cloud.start(say, port)
+        started = cloud.start(say, port, speed)
     out.print(f"The embedded cloud runs. AWS endpoint: {started.endpoint}")
     out.print('To use it from this shell: eval "$(switchyard cloud env)"', markup=False)
 
@@ -113,6 +104,26 @@ def cloud_up(stack: StackName = "local") -> None:
     embedded.render(result, out)
 
 
+@cloud_app.command("publish")
+def cloud_publish(
+    folder: Annotated[Path, typer.Argument(help="The application's folder, with its Dockerfile.")],
+    repository: Annotated[str, typer.Option(help="The repository, as a service's image_repository has it.")],
+    version: Annotated[str, typer.Option(help="The tag; it can't be moved later.")],
+    stack: StackName = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Pack an application folder as an image of the embedded registry, and print its digest."""
+    from switchyard.embedded import publish
+
+    published = publish(folder, repository, version, stack)
+    if as_json:
+        print_json(asdict(published))
+    else:
+        for line in published.not_executed:
+            err.print(f"not executed here: {line}", markup=False)
+        out.print(published.reference, markup=False, soft_wrap=True)
+
+
 @app.command()
 def status(stack: StackName = "local", as_json: AsJson = False) -> None:
     """Show a stack: its resources by component, its services, their colours and weights."""
@@ -157,11 +168,11 @@ def main() -> None:
     """Runs the command. A mistake or a fault is one message and a status; never a traceback."""
     try:
         app(standalone_mode=True)
-    except (SwitchyardError, CloudError) as error:
+    except (SwitchyardError, CloudError, ReleaseError) as error:
         err.print("[bold red]error:[/] ", end="")
         # Paths and commands are there to be copied: no line breaks in them.
         err.print(str(error), markup=False, soft_wrap=True)
-        sys.exit(FAILED)
+        sys.exit(REFUSED if isinstance(error, Refused) else FAILED)
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(INTERRUPTED)

@@ -2,10 +2,10 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import TypeVar
 
 import pulumi.automation as auto
@@ -13,11 +13,14 @@ from pulumi.automation import EngineEvent, OpType
 from rich.console import Console
 
 from localcloud import cloud
-from localcloud.paths import PROJECT
+from localcloud.dataplane import images
+from localcloud.dataplane.images import PublishedImage
+from localcloud.paths import IMAGES, PROJECT
 from switchyard import status as status_module
 from switchyard.errors import DeploymentFailed
 from switchyard.recovery import recover
-from switchyard.stacks import project_name, settings_of, workspace
+from switchyard.settings_file import kept
+from switchyard.stacks import account_of, project_name, selected, session_of, settings_of, workspace
 
 Say = Callable[[str], None]
 Observe = Callable[[EngineEvent], None]
@@ -78,29 +81,39 @@ def up(stack: str, say: Say, observe: Observe | None = None) -> "status_module.S
     say(f"Bringing up stack {stack}")
     engine = workspace(stack)
     watcher = Watcher(say=say, verb=f"Bringing up {stack}", observe=observe)
-    options = _options(engine)
-    with _kept(PROJECT / f"Pulumi.{stack}.yaml"):
-        selected = _run(
-            lambda: auto.create_or_select_stack(stack_name=stack, work_dir=engine.work_dir, opts=options),
-            watcher,
-        )
+    with kept(PROJECT / f"Pulumi.{stack}.yaml"):
+        opened = _run(lambda: selected(stack, engine), watcher)
         recover(stack, say, engine)
-        _run(lambda: selected.up(on_event=watcher, suppress_outputs=True), watcher)
+        _run(lambda: opened.up(on_event=watcher, suppress_outputs=True), watcher)
+    fill_secrets(stack, say)
     return status_module.read(stack)
 
 
-@contextmanager
-def _kept(file: Path) -> Iterator[None]:
-    """Leaves the file as it was: the engine writes the embedded cloud's salt into it."""
-    before = file.read_bytes()
-    try:
-        yield
-    finally:
-        file.write_bytes(before)
+def fill_secrets(stack: str, say: Say) -> None:
+    """Puts a random value into each secret of the stack that nobody has given one: no task starts without.
+
+    On a real account people do that; here nothing is secret.
+    """
+    environment, settings = cloud.environment(account_of(stack)), settings_of(stack)
+    session = session_of(environment, settings.region)
+    manager = session.client("secretsmanager", endpoint_url=environment["AWS_ENDPOINT_URL"])
+    own = [{"Key": "name", "Values": [f"{project_name()}-{stack}/"]}]
+    pages = manager.get_paginator("list_secrets").paginate(Filters=own)  # type: ignore[arg-type]
+    for secret in [secret for page in pages for secret in page["SecretList"]]:
+        versions = manager.list_secret_version_ids(SecretId=secret["ARN"])["Versions"]
+        if not any("AWSCURRENT" in version.get("VersionStages", []) for version in versions):
+            manager.put_secret_value(SecretId=secret["ARN"], SecretString=token_urlsafe(32))
+            say(f"Gave the empty secret {secret['Name']} a random value")
 
 
-def _options(engine: auto.LocalWorkspace) -> auto.LocalWorkspaceOptions:
-    return auto.LocalWorkspaceOptions(env_vars=dict(engine.env_vars), pulumi_command=engine.pulumi_command)
+def publish(folder: Path, repository: str, version: str, stack: str) -> PublishedImage:
+    """Puts an application folder into the stack's registry. Raises CloudError."""
+    cloud.running()
+    environment = cloud.environment(account_of(stack))
+    session = session_of(environment, settings_of(stack).region)
+    ecr = session.client("ecr", endpoint_url=environment["AWS_ENDPOINT_URL"])
+    own = f"{project_name()}-{stack}/{repository}"
+    return images.publish(folder, own, version, ecr, IMAGES)
 
 
 def _run(work: Callable[[], Result], watcher: Watcher) -> Result:

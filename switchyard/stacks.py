@@ -82,3 +82,10 @@ def workspace(stack: str) -> auto.LocalWorkspace:
         env_vars=dict(environment),
         pulumi_command=auto.PulumiCommand(root=str(WORKSPACE)) if embedded else None,
     )
+
+
+def selected(stack: str, engine: auto.LocalWorkspace | None = None) -> auto.Stack:
+    """The stack, made if need be, for updates by the Automation API. Raises auto.CommandError."""
+    opened = engine or workspace(stack)
+    options = auto.LocalWorkspaceOptions(env_vars=dict(opened.env_vars), pulumi_command=opened.pulumi_command)
+    return auto.create_or_select_stack(stack_name=stack, work_dir=opened.work_dir, opts=options)

@@ -16,10 +16,14 @@ from release.errors import NeedsPerson, ReleaseError, Unavailable
 if TYPE_CHECKING:
     from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ecr import ECRClient
     from mypy_boto3_ecs import ECSClient
     from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_rds import RDSClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
 
@@ -142,6 +146,30 @@ class Clients:
         """Security Token Service."""
         with self._making:
             return self._session.client("sts", endpoint_url=self._endpoint, config=bounded())
+
+    @cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        """DynamoDB."""
+        with self._making:
+            return self._session.client("dynamodb", endpoint_url=self._endpoint, config=bounded())
+
+    @cached_property
+    def logs(self) -> "CloudWatchLogsClient":
+        """CloudWatch Logs."""
+        with self._making:
+            return self._session.client("logs", endpoint_url=self._endpoint, config=bounded())
+
+    @cached_property
+    def sns(self) -> "SNSClient":
+        """Simple Notification Service."""
+        with self._making:
+            return self._session.client("sns", endpoint_url=self._endpoint, config=bounded())
+
+    @cached_property
+    def secretsmanager(self) -> "SecretsManagerClient":
+        """Secrets Manager."""
+        with self._making:
+            return self._session.client("secretsmanager", endpoint_url=self._endpoint, config=bounded())
 
     def ecr(self, region: str) -> "ECRClient":
         """The container registry of a region: an image may live in another one than the stack."""

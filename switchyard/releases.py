@@ -1,0 +1,302 @@
+"""A stack's release engine, put together: settings, outputs and AWS clients into a driver.
+
+The engine knows nothing of the embedded cloud. What differs there is given to it here: the endpoint, and
+how much faster its metrics come.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pulumi.automation as auto
+
+from components.colours import COLOURS
+from infra.settings import Settings
+from localcloud import cloud
+from localcloud.paths import PROJECT
+from release import plan as planning
+from release.aws.alarms import StackAlarms
+from release.aws.backups import newest_backup
+from release.aws.balancer import RuleBalancer
+from release.aws.fleet import EcsFleet
+from release.aws.images import ParameterImages
+from release.aws.one_off import OneOffTasks
+from release.aws.outputs import StackParts
+from release.aws.outputs import parts as parts_of
+from release.aws.program import PulumiProgram
+from release.aws.registry import EcrRegistry, repository_of
+from release.aws.session import Clients, caller_account
+from release.checks.analysis import Analysis
+from release.checks.smoke import SmokeChecks
+from release.driver import Driver, nobody
+from release.errors import Refused
+from release.gates import Sources, StackGates
+from release.hands import Ports
+from release.journal import Observe
+from release.migrations import TaskMigrator
+from release.model import Phase, Release
+from release.notify import Notifications, herald_of
+from release.ports import Balancer, Images, Say
+from release.promotion import PastRelease, Proof, live_image, promotable, prove
+from release.store import Store, this_process
+from release.table import DynamoTable
+from switchyard.errors import SwitchyardError
+from switchyard.settings_file import kept
+from switchyard.stacks import (
+    environment_of,
+    is_embedded,
+    project_name,
+    selected,
+    session_of,
+    settings_of,
+    workspace,
+)
+
+# How often a release looks at alarms, targets and judges, and how often CloudWatch has new figures.
+POLL_SECONDS = 10.0
+PERIOD_SECONDS = 60
+SHORTEST_POLL_SECONDS = 0.5
+# CloudWatch knows no other periods below a minute.
+SHORT_PERIODS = (1, 5, 10, 30, 60)
+ENDINGS = {Phase.COMPLETED: "completed", Phase.ROLLED_BACK: "rolled-back", Phase.NEEDS_PERSON: "failed"}
+
+
+class WallClock:
+    """The time as it is."""
+
+    def now(self) -> datetime:
+        """Now, aware, UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class ReleasedStack:
+    """One stack that can be released to."""
+
+    name: str
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What its file says."""
+        return settings_of(self.name)
+
+    @cached_property
+    def speed(self) -> float:
+        """By how much its metrics are faster than AWS's: 1 but on the embedded cloud."""
+        return cloud.running().speed if is_embedded(self.name) else 1.0
+
+    @cached_property
+    def parts(self) -> StackParts:
+        """What it is made of, out of Pulumi's outputs. Raises SwitchyardError and Refused."""
+        try:
+            found = workspace(self.name).stack_outputs(self.name)
+        except auto.StackNotFoundError:
+            raise SwitchyardError(
+                f"there is no stack {self.name}; bring it up first: `pulumi up --stack {self.name}`"
+            ) from None
+        except auto.CommandError as error:
+            raise SwitchyardError(f"Pulumi could not read stack {self.name}:\n{error}") from None
+        return parts_of({name: output.value for name, output in found.items()})
+
+    @cached_property
+    def clients(self) -> Clients:
+        """AWS clients with the credentials that reach it."""
+        environment = environment_of(self.name)
+        session = session_of(environment, self.parts.region)
+        return Clients(session, endpoint=environment.get("AWS_ENDPOINT_URL"))
+
+    @cached_property
+    def images(self) -> Images:
+        """What its colours run."""
+        return ParameterImages(self.clients.ssm, self.parts.images_path)
+
+    @cached_property
+    def balancer(self) -> Balancer:
+        """Its listener rules."""
+        return RuleBalancer(self.clients.elbv2, self.parts.services)
+
+    @cached_property
+    def store(self) -> Store:
+        """Its releases, as this process sees them."""
+        table = DynamoTable(self.clients.dynamodb, self.parts.release_table)
+        return Store(table, this_process(), WallClock().now)
+
+    @cached_property
+    def herald(self) -> Notifications:
+        """Who is told of its releases; to be used as a context, so that the last message is sent."""
+        notify = self.settings.release.notify
+        commit = commit_of_checkout()
+        return herald_of(notify, self.clients, self.parts, stack=self.name, commit=commit)
+
+    def repository(self, service: str) -> str:
+        """Address of the repository that a service's images come from. Raises Refused."""
+        self.parts.service(service)
+        return repository_of(self.settings.services[service].image_repository, self.parts)
+
+    def driver(self, say: Say, observe: Observe = nobody) -> Driver:
+        """The engine of this stack."""
+        policy = planning.policy(
+            self.settings, self.name, poll_seconds=max(POLL_SECONDS / self.speed, SHORTEST_POLL_SECONDS)
+        )
+
+        def observe_all(event: Mapping[str, Any]) -> None:
+            observe(event)
+            self.herald.observe(event)
+
+        return Driver(ports=self._ports(), policy=policy, store=self.store, say=say, observe=observe_all)
+
+    def _ports(self) -> Ports:
+        settings, parts, clients, clock = self.settings, self.parts, self.clients, WallClock()
+        services = settings.services
+        program = PulumiProgram(self.name, self._opened)
+        alarms = StackAlarms(clients.cloudwatch, parts)
+        period = max(each for each in SHORT_PERIODS if each <= max(PERIOD_SECONDS / self.speed, 1))
+        return Ports(
+            balancer=self.balancer,
+            fleet=EcsFleet(
+                ecs=clients.ecs,
+                elbv2=clients.elbv2,
+                autoscaling=clients.autoscaling,
+                images=self.images,
+                parts=parts,
+                minimums={name: service.count.minimum for name, service in services.items()},
+            ),
+            images=self.images,
+            program=program,
+            alarms=alarms,
+            analyst=Analysis(
+                clients.cloudwatch,
+                parts,
+                limits=settings.release.analysis,
+                checks={name: service.checks for name, service in services.items()},
+                period_seconds=period,
+                settle_seconds=period,
+            ),
+            verifier=SmokeChecks(services),
+            migrator=TaskMigrator(
+                tasks=OneOffTasks(
+                    ecs=clients.ecs, logs=clients.logs, images=self.images, parts=parts, clock=clock
+                ),
+                settings={name: service.migrations for name, service in services.items()},
+            ),
+            gates=self._gates(program, alarms, clock.now),
+            herald=self.herald,
+            clock=clock,
+            test_url=parts.test_url,
+        )
+
+    def _gates(self, program: PulumiProgram, alarms: StackAlarms, now: Callable[[], datetime]) -> StackGates:
+        clients = self.clients
+        return StackGates(
+            project=project_name(),
+            stack=self.name,
+            settings=self.settings,
+            parts=self.parts,
+            ask=Sources(
+                account=lambda: caller_account(clients.sts),
+                region=clients.region,
+                missing_image=EcrRegistry(clients.ecr).missing,
+                proofs=self._proofs,
+                newest_backup=lambda identifier: newest_backup(clients.rds, identifier),
+                pending_operations=program.pending_operations,
+                firing=alarms.firing_before,
+                now=now,
+            ),
+        )
+
+    def _proofs(self, images: Mapping[str, str]) -> Sequence[Proof]:
+        source = self.settings.release.promoted_from
+        if source is None:
+            return []
+        soak, history = timedelta(seconds=self.settings.release.soak_seconds), past(ReleasedStack(source))
+        return [
+            prove(service, image, history, source=source, soak=soak, now=WallClock().now())
+            for service, image in images.items()
+        ]
+
+    @contextmanager
+    def _opened(self) -> Iterator[auto.Stack]:
+        with kept(PROJECT / f"Pulumi.{self.name}.yaml", only=is_embedded(self.name)):
+            yield selected(self.name)
+
+
+def past(source: ReleasedStack) -> list[PastRelease]:
+    """The releases of a stack, as promotion asks for them, oldest first."""
+    known: list[PastRelease] = []
+    last_completed: int | None = None
+    for release in sorted(source.store.history(), key=lambda one: one.number):
+        known.append(_past(release, last_completed))
+        if release.phase is Phase.COMPLETED:
+            last_completed = release.number
+    current = source.store.current()
+    return [*known, *([_past(current, last_completed)] if current else [])]
+
+
+def _past(release: Release, last_completed: int | None) -> PastRelease:
+    over = release.phase.is_terminal
+    return PastRelease(
+        number=release.number,
+        outcome=ENDINGS.get(release.phase, "open"),  # type: ignore[arg-type]
+        ended=release.updated_at if over else None,
+        images={change.service: change.image for change in release.changes},
+        undoes=last_completed if release.returns_to is not None else None,
+    )
+
+
+def promoted_images(source: str, target: str, services: Sequence[str]) -> dict[str, str]:
+    """By service, the target's image of the digest that is live in the source, proven there for the soak.
+
+    services: those to promote; all that both stacks have if empty. Raises Refused with every reason.
+    """
+    there, here = ReleasedStack(source), ReleasedStack(target)
+    allowed = here.settings.release.promoted_from
+    if allowed is not None and allowed != source:
+        raise Refused(f"{target} is promoted from {allowed}, its release.promoted_from; not from {source}")
+    wanted = services or [name for name in here.settings.services if name in there.settings.services]
+    running = {
+        service: live_image(service, there.balancer.read(service).production, there.images.read(service))
+        for service in wanted
+    }
+    return promotable(
+        past(there),
+        {service: image for service, image in running.items() if image},
+        {service: here.repository(service) for service in wanted},
+        source=source,
+        soak=timedelta(seconds=here.settings.release.soak_seconds),
+        now=WallClock().now(),
+    )
+
+
+def commit_of_checkout(folder: Path = PROJECT) -> str | None:
+    """What CI says is being released, else what is checked out here; None where neither tells."""
+    named = os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA")
+    head = folder / ".git" / "HEAD"
+    if named or not head.is_file():
+        return named
+    text = head.read_text().strip()
+    if not text.startswith("ref: "):
+        return text
+    ref = folder / ".git" / text.removeprefix("ref: ")
+    return ref.read_text().strip() if ref.is_file() else None
+
+
+def live_images(stack: ReleasedStack) -> dict[str, str]:
+    """By service, what has the production traffic; a service that nothing was released to is missing."""
+    found = {}
+    for service in stack.settings.services:
+        production = stack.balancer.read(service).production
+        images = stack.images.read(service)
+        live = max(COLOURS, key=lambda colour: production[colour])
+        if live in images:
+            found[service] = images[live]
+    return found
