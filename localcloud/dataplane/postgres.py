@@ -111,12 +111,22 @@ def find(data: Path) -> Binaries:
         copied = Path(tempfile.mkdtemp(prefix="switchyard-postgres-"))
         copied.chmod(OPENED)
         if not _reachable(programs):
-            # With its libraries and templates, which it finds beside itself.
-            shutil.copytree(programs.parent, copied / "postgres", symlinks=True)
-            programs = copied / "postgres" / "bin"
+            programs = _copy(programs, copied)
         if not _reachable(data):
             data = copied
     return Binaries(programs=programs, data=data, run_as=(nobody.pw_uid, nobody.pw_gid), copied_to=copied)
+
+
+def _copy(programs: Path, to: Path) -> Path:
+    """Where the programs are copied to, with the templates and libraries that they find beside themselves."""
+    installed, package = programs.parent, programs.parents[1]
+    copied = to / package.name / installed.name
+    shutil.copytree(installed, copied, symlinks=True)
+    # Where wheels for Linux keep the libraries that they bring along.
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, to / libraries.name)
+    return copied / programs.name
 
 
 def _folders() -> Sequence[Path]:

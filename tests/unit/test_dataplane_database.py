@@ -1,6 +1,7 @@
 """Real PostgreSQL servers behind the instances of the embedded RDS."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -243,6 +244,20 @@ def test_a_server_does_not_run_as_root(tmp_path: Path) -> None:
         servers = processes(psutil.Process())
         assert servers
         assert 0 not in {uid for process in servers for uid in process.uids()}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands its servers to another user")
+def test_what_another_user_can_not_reach_is_copied_and_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_reachable", lambda _: False)
+    with a_server(tmp_path) as (_, wanted):
+        (copied,) = {Path(process.exe()).parents[3] for process in processes(psutil.Process())}
+        assert copied.name.startswith("switchyard-postgres-")
+        with psycopg.connect(url(wanted)) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert [path.name for path in tmp_path.iterdir()] == [], "nothing is where the user can't go"
+    assert not copied.exists()
 
 
 def test_a_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
