@@ -14,7 +14,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from infra.rules import SECRET_VALUE, Problem, broken_rules
+from infra.problems import SECRET_VALUE, Problem
+from infra.rules import broken_rules
 from infra.settings import Settings
 
 PREFIX = "switchyard:"

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from infra import rules
-from infra.rules import Problem, broken_rules
+from infra import release_rules, rules
+from infra.problems import Problem, Problems
+from infra.rules import broken_rules
 from tests.unit import test_rules, test_rules_for_data, test_rules_for_releases
 from tests.unit.stacks import config, problems, refusal, settings
 
@@ -179,7 +180,7 @@ def test_no_rule_is_left_out_of_the_lists() -> None:
     listed: set[object] = {*rules.STACK_RULES, *rules.SERVICE_RULES, *rules.DATABASE_RULES, *rules.TIER_RULES}
     written: set[object] = {
         value
-        for value in vars(rules).values()
-        if inspect.isfunction(value) and inspect.signature(value).return_annotation == rules.Problems
+        for value in (*vars(rules).values(), *vars(release_rules).values())
+        if inspect.isfunction(value) and inspect.signature(value).return_annotation == Problems
     }
     assert written == {*listed, rules.the_account_is_allowed}
