@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from review.terraform_program import PROVIDER, STACK_REFERENCE, Declared, tokens_in
+from review.terraform_program import PROVIDER, STACK_REFERENCE, Declared
 
 STACK = "pulumi:pulumi:Stack"
 
@@ -55,10 +55,7 @@ def of_declared(resources: Iterable[Declared]) -> list[Item]:
             region=regions.get(r.provider, ""),
             inputs=r.inputs,
             uses={
-                name: [
-                    f"{reference.of.type}::{reference.of.name}"
-                    for reference in (r.references[token] for token in tokens_in(value))
-                ]
+                name: [f"{reference.of.type}::{reference.of.name}" for reference in r.references_in(value)]
                 for name, value in r.inputs.items()
             },
         )

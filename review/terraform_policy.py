@@ -12,7 +12,7 @@ from policies.catalogue import ids
 from policies.judge import Judgement, judge
 from policies.model import Resource, Stack
 from policies.waivers import parse
-from review.terraform_program import Address, Declared, tokens_in
+from review.terraform_program import Address, Declared
 
 
 def judged(resources: Sequence[Declared], policy: Any, today: date) -> Judgement:
@@ -35,7 +35,7 @@ def _resource(declared: Declared) -> Resource:
         name=declared.name,
         properties=declared.inputs,
         uses={
-            name: sorted({_urn(declared.references[token].of) for token in tokens_in(value)})
+            name: sorted({_urn(reference.of) for reference in declared.references_in(value)})
             for name, value in declared.inputs.items()
         },
     )

@@ -84,6 +84,10 @@ class Declared:
         """The logical name."""
         return self.address.name
 
+    def references_in(self, value: Any) -> list[Reference]:
+        """What an input, or a part of one, takes from other resources."""
+        return [self.references[token] for token in tokens_in(value) if token in self.references]
+
 
 def declared(stack: Stack, images: Mapping[str, str] | None = None) -> list[Declared]:
     """The custom resources of a stack, in the order of their addresses; its providers are among them.
@@ -231,7 +235,12 @@ class _Monitor(pulumi_mocks.MockMonitor):
         return Declared(
             address=own,
             inputs=inputs,
-            references={token: self._evaluation.references[token] for token in set(tokens_in(inputs))},
+            # Text of a token's form that no resource gave out is text.
+            references={
+                token: self._evaluation.references[token]
+                for token in set(tokens_in(inputs))
+                if token in self._evaluation.references
+            },
             secret=secret,
             parents=parents,
             after=tuple(sorted(a for a in after if not a.type.startswith(COMPONENT) and a != own)),
