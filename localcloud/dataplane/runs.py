@@ -28,7 +28,7 @@ from localcloud.dataplane.registration import GOOD, Targets
 from localcloud.dataplane.scheduler import SETTLED_SECONDS, Condition
 
 TICK_SECONDS = 0.05
-# A task that has not listened by then is registered all the same, as ECS does at once.
+# A task that has not listened by then is registered and RUNNING all the same, as ECS has it at once.
 LISTEN_SECONDS = 3.0
 # Fargate's default.
 STOP_TIMEOUT_SECONDS = 30.0
@@ -297,7 +297,7 @@ class TaskRun:
     def _await_listening(self, process: TaskProcess) -> None:
         """So that a health check does not find a task that is still on its way."""
         deadline = time.monotonic() + LISTEN_SECONDS
-        while self._targets and self._port is not None and self._goes_on(process):
+        while self._port is not None and self._goes_on(process):
             if listens(self._port) or time.monotonic() > deadline:
                 return
             self._tick()

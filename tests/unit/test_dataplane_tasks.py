@@ -335,3 +335,10 @@ def test_the_files_of_a_cloud_that_was_killed_are_cleared_away(tmp_path: Path) -
     with world(tmp_path):
         assert not left.exists()
     assert not (tmp_path / "tasks").exists()
+
+
+def test_a_task_counts_as_running_when_it_listens(cloud: World) -> None:
+    late = "import time; time.sleep(1)\n" + SERVER
+    cloud.serve(cloud.define(cloud.image("1", late)), 1)
+    (task,) = eventually(cloud.running, "it runs")
+    assert answer(port_of(task)) == "1"

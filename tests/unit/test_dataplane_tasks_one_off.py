@@ -261,3 +261,18 @@ def test_a_task_of_two_containers_says_why_it_is_not_run(cloud: World) -> None:
         family="two", memory="512", containerDefinitions=[{"name": n, "image": image} for n in ("a", "b")]
     )["taskDefinition"]["taskDefinitionArn"]
     assert "tasks of one container" in ended(cloud, start(cloud, definition))["stoppedReason"]
+
+
+def test_old_stopped_tasks_are_forgotten_unless_a_client_token_may_ask_for_them(
+    cloud: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localcloud.dataplane.tasks.STOPPED_TASKS", 2)
+    definition = cloud.define(cloud.image("1", "print('done')"))
+    kept = ended(cloud, start(cloud, definition, clientToken="once"))
+    started = [ended(cloud, start(cloud, definition)) for _ in range(4)]
+    expected = {task["taskArn"] for task in [kept, *started[2:]]}
+
+    def known() -> set[str]:
+        return set(cloud.ecs.list_tasks(cluster="main", desiredStatus="STOPPED")["taskArns"])
+
+    eventually(lambda: known() == expected, "the two newest stay, and the one with a token")
