@@ -1,24 +1,23 @@
 """What the command line calls: start, plan, resume, abort, rollback, approve, history, show."""
 
-import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import FrameType
 from typing import Any
 
 from components.colours import COLOURS
 from release import plan as planning
 from release.errors import NeedsPerson, Refused, ReleaseError, Unavailable
+from release.going_back import going_back
+from release.hands import Hands, Ports
 from release.journal import Found, Journal, Observe
-from release.model import Hold, Phase, Release
-from release.plan import Plan, Policy, Request, below_floor
+from release.judges import Judges
+from release.model import Hold, Release
+from release.plan import Plan, Policy, Request
 from release.ports import FREEZE_GATE, GateResult, Say
 from release.record import Entry, verify
 from release.run import AT_THE_END, Ended, ExitCode, Run
 from release.store import Locked, Store
-from release.traffic import Hands, Ports
 from release.transitions import Failed, Left, Released, TakenUp
 from release.watch import alarm_name
 
@@ -80,22 +79,26 @@ class Driver:
             self._ports.fleet.minimum(service),
         )
 
-    # Commands that move a release.
+    # Commands that move a release. None of them raises: `Ended` tells how each one ended, and why.
 
     def start(self, request: Request) -> Ended:
         """Releases. REFUSED where a gate, a lock or the request itself is in the way: nothing was begun."""
+        return self._command(lambda: self._start(request))
+
+    def _start(self, request: Request) -> Ended:
+        self._none_in_progress()
+        self._store.acquire()
+        self._none_in_progress()
+        return self._run(self._begin(request))
+
+    def _command(self, act: Callable[[], Ended]) -> Ended:
+        """What the act comes to; the lock is free afterwards, if it was this process's."""
         try:
-            self._none_in_progress()
-            self._store.acquire()
+            return act()
         except ReleaseError as error:
-            return _refused(error)
-        try:
-            self._none_in_progress()
-            journal = self._begin(request)
-        except ReleaseError as error:
+            return _ended(error)
+        finally:
             self._give_back()
-            return _refused(error)
-        return self._run(journal)
 
     def _none_in_progress(self) -> None:
         release = self._store.current()
@@ -163,15 +166,11 @@ class Driver:
 
     def resume(self, actor: str | None = None) -> Ended:
         """Goes on with the release in progress, from wherever its last process left it."""
-        try:
-            journal = self._take_up(actor)
-        except ReleaseError as error:
-            return _refused(error)
-        return self._go_on(journal, actor, resume=True)
+        return self._command(lambda: self._resume(actor))
 
-    def _go_on(self, journal: Journal, actor: str | None, *, resume: bool = False) -> Ended:
-        release = journal.release
-        if resume and release.held is Hold.PERSON:
+    def _resume(self, actor: str | None) -> Ended:
+        journal = self._take_up(actor)
+        if journal.release.held is Hold.PERSON:
             by = actor or self._store.owner.who
             event = Released(at=journal.now, reason=f"{by} has looked at it: it goes on", by=by)
             journal.commit(Found(event=event), actor=by)
@@ -182,27 +181,29 @@ class Driver:
 
         leave: closes it as it stands instead: no weight, no count, nothing is touched.
         """
-        said = f"aborted by {actor}" + (f": {reason}" if reason else "")
+        said = f" by {actor}" + (f": {reason}" if reason else "")
+        if leave:
+            return self._command(lambda: self._leave(actor, f"left as it stands{said}"))
+        return self._command(lambda: self._abort(actor, f"aborted{said}"))
+
+    def _leave(self, actor: str, said: str) -> Ended:
+        journal = self._take_up(actor)
+        journal.commit(Found(event=Left(at=journal.now, reason=said)), actor=actor)
+        return self._run(journal)
+
+    def _abort(self, actor: str, said: str) -> Ended:
+        release = self._in_progress()
         try:
             journal = self._take_up(actor)
         except Locked as locked:
-            return _refused(locked) if leave else self._ask_to_abort(actor, locked)
-        except ReleaseError as error:
-            return _refused(error)
-        if leave:
-            left = f"left as it stands by {actor}" + (f": {reason}" if reason else "")
-            journal.commit(Found(event=Left(at=journal.now, reason=left)), actor=actor)
-        else:
-            journal.commit(Found(event=Failed(at=journal.now, reason=said)), actor=actor)
+            return self._ask_to_abort(release, actor, said, str(locked))
+        journal.commit(Found(event=Failed(at=journal.now, reason=said)), actor=actor)
         return self._run(journal)
 
-    def _ask_to_abort(self, actor: str, locked: Locked) -> Ended:
+    def _ask_to_abort(self, release: Release, actor: str, said: str, why: str) -> Ended:
         """Leaves the order, and follows the release to its end."""
-        release = self._store.current()
-        if release is None:
-            return _refused(locked)
         self._store.order("abort", release, actor)
-        self._say(f"{locked}. It is told to roll back")
+        self._say(f"{why}. It is told to roll back")
         clock, began = self._ports.clock, self._ports.clock.now()
         while (clock.now() - began).total_seconds() < self._policy.patience_seconds:
             if self._stop.is_set():
@@ -212,31 +213,31 @@ class Driver:
                 return Ended(code=AT_THE_END[over.phase], release=over, reason=over.reason)
             lock = self._store.lock()
             if lock is None or not lock.lives(clock.now()):
-                return self.abort(actor)
+                return self._abort(actor, said)
             clock.sleep(self._policy.poll_seconds)
         reason = f"release {release.id} was told to roll back and has not ended yet: `watch` it"
         return Ended(code=ExitCode.NEEDS_PERSON, release=release, reason=reason)
 
     def approve(self, actor: str) -> Ended:
         """Ends a hold: tells the process that waits, or goes on with the release where none does."""
+        return self._command(lambda: self._approve(actor))
+
+    def _approve(self, actor: str) -> Ended:
+        release = self._in_progress()
+        if release.held in (None, Hold.PERSON):
+            raise Refused(
+                f"release {release.id} waits for no approval ({release.held or release.phase}): "
+                f"{release.reason}"
+            )
         try:
-            release = self._in_progress()
-            if release.held in (None, Hold.PERSON):
-                raise Refused(
-                    f"release {release.id} waits for no approval ({release.held or release.phase}): "
-                    f"{release.reason}"
-                )
             journal = self._take_up(actor)
         except Locked:
             self._store.order("approve", release, actor)
             reason = f"approved; the process that owns release {release.id} goes on with it"
             return Ended(code=ExitCode.COMPLETED, release=release, reason=reason)
-        except ReleaseError as error:
-            return _refused(error)
-        if journal.release.held in (None, Hold.PERSON):
-            return self._run(journal)
-        event = Released(at=journal.now, reason=f"approved by {actor}", by=actor)
-        journal.commit(Found(event=event), actor=actor)
+        if journal.release.held is release.held:
+            event = Released(at=journal.now, reason=f"approved by {actor}", by=actor)
+            journal.commit(Found(event=event), actor=actor)
         return self._run(journal)
 
     def rollback(self, actor: str, *, to: int | None = None, reason: str = "") -> Ended:
@@ -244,35 +245,14 @@ class Driver:
 
         to: number of a completed release whose images are wanted; None for those before the last one.
         """
-        try:
-            if self._store.current() is not None:
-                if to is not None:
-                    raise Refused("a release is in progress: `abort` it; then go back further")
-                return self.abort(actor, reason=reason or "rollback")
-            request = self._going_back(actor, to)
-        except ReleaseError as error:
-            return _refused(error)
-        return self.start(request)
+        return self._command(lambda: self._rollback(actor, to, reason))
 
-    def _going_back(self, actor: str, to: int | None) -> Request:
-        completed = [release for release in self._store.history() if release.phase is Phase.COMPLETED]
-        if not completed:
-            raise Refused("no release has completed on this stack: there is nothing to go back to")
-        images = _images_before(completed[0]) if to is None else _images_of(completed, to)
-        for service, image in images.items():
-            back_to = _release_of(completed, service, image, to)
-            why = below_floor(completed, service, back_to) if back_to else _unknown(completed[0], service)
-            if why:
-                raise NeedsPerson(f"{service} can't go back: {why}. Release a version that fits the schema")
-        sources = {r.number for s, i in images.items() if (r := _release_of(completed, s, i, to))}
-        returns_to = to if to is not None else max(sources, default=None)
-        return Request(
-            kind="hotfix",
-            images=images,
-            actor=actor,
-            returns_to=returns_to,
-            undoes=completed[0].number,
-        )
+    def _rollback(self, actor: str, to: int | None, reason: str) -> Ended:
+        if self._store.current() is None:
+            return self._start(going_back(self._store.history(), actor, to))
+        if to is not None:
+            raise Refused("a release is in progress: `abort` it; then go back further")
+        return self._abort(actor, f"taken back by {actor}" + (f": {reason}" if reason else ""))
 
     # What is known.
 
@@ -303,16 +283,12 @@ class Driver:
     def _take_up(self, actor: str | None) -> Journal:
         self._in_progress()
         token = self._store.acquire()
-        try:
-            journal = self._journal(self._in_progress())
-            if token > journal.release.token:
-                said = f"taken up by {actor or self._store.owner.who}"
-                # The reason of a hold must not be lost.
-                event = TakenUp(at=journal.now, reason="" if journal.release.held else said, token=token)
-                journal.commit(Found(event=event), actor=actor)
-        except ReleaseError:
-            self._give_back()
-            raise
+        journal = self._journal(self._in_progress())
+        if token > journal.release.token:
+            said = f"taken up by {actor or self._store.owner.who}"
+            # The reason of a hold must not be lost.
+            event = TakenUp(at=journal.now, reason="" if journal.release.held else said, token=token)
+            journal.commit(Found(event=event), actor=actor)
         return journal
 
     def _journal(self, release: Release) -> Journal:
@@ -326,10 +302,14 @@ class Driver:
         )
 
     def _run(self, journal: Journal) -> Ended:
-        hands = Hands(ports=self._ports, policy=self._policy, journal=journal, say=self._say)
-        ended = Run(hands, heartbeat_seconds=self._heartbeat).to_the_end()
-        self._give_back()
-        return ended
+        hands = Hands(
+            ports=self._ports,
+            policy=self._policy,
+            journal=journal,
+            judges=Judges(self._ports.analyst, journal.show_verdict),
+            say=self._say,
+        )
+        return Run(hands, heartbeat_seconds=self._heartbeat).to_the_end()
 
     def _give_back(self) -> None:
         try:
@@ -338,28 +318,13 @@ class Driver:
             self._say("the lock could not be given back: its lease ends by itself")
 
 
-@contextmanager
-def interruptible(driver: Driver) -> Iterator[None]:
-    """While it lasts, Ctrl-C and SIGTERM end the driver between two actions; a second one at once."""
-
-    def asked(number: int, frame: FrameType | None) -> None:
-        del frame
-        if number in heard:
-            raise KeyboardInterrupt
-        heard.add(number)
-        driver.interrupt()
-
-    heard: set[int] = set()
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _refused(error: ReleaseError) -> Ended:
-    code = ExitCode.NEEDS_PERSON if isinstance(error, NeedsPerson) else ExitCode.REFUSED
+def _ended(error: ReleaseError) -> Ended:
+    """A command that came to nothing: refused, a case for a person, or something did not work."""
+    code = ExitCode.FAILED
+    if isinstance(error, Refused):
+        code = ExitCode.REFUSED
+    elif isinstance(error, NeedsPerson):
+        code = ExitCode.NEEDS_PERSON
     return Ended(code=code, release=None, reason=str(error))
 
 
@@ -377,37 +342,3 @@ def _facts(plan: Plan, release: Release) -> dict[str, Any]:
 
 def _images(release: Release) -> str:
     return "\n".join(f"{change.service}: {change.image}" for change in release.changes)
-
-
-def _images_before(release: Release) -> dict[str, str]:
-    without = [change.service for change in release.changes if change.previous_image is None]
-    if without:
-        raise Refused(
-            f"release {release.id} was the first one of {', '.join(without)}: there is nothing to go back to"
-        )
-    return {change.service: str(change.previous_image) for change in release.changes}
-
-
-def _images_of(completed: Sequence[Release], number: int) -> dict[str, str]:
-    found = next((release for release in completed if release.number == number), None)
-    if found is None:
-        known = ", ".join(str(release.number) for release in completed)
-        raise Refused(f"release {number} did not complete; these did: {known}")
-    return {change.service: change.image for change in found.changes}
-
-
-def _release_of(completed: Sequence[Release], service: str, image: str, number: int | None) -> Release | None:
-    """The newest completed release of that image of the service; the very one if it is numbered."""
-    for release in completed:
-        if number is not None and release.number != number:
-            continue
-        if any(change.service == service and change.image == image for change in release.changes):
-            return release
-    return None
-
-
-def _unknown(newest: Release, service: str) -> str | None:
-    change = newest.change_of(service)
-    if change.floor is None:
-        return None
-    return f"its schema has a floor of {change.floor}, and no record tells what the version before knows"

@@ -148,6 +148,11 @@ class Journal:
         told = {"at": self.now, "kind": kind, "number": release.number, "reason": release.reason, **values}
         self._observe(told)
 
+    def show_verdict(self, service: str, verdict: Verdict) -> None:
+        """Tells whoever watches what a judge said."""
+        said = {"source": verdict.source, "outcome": verdict.outcome.value, "reason": verdict.reason}
+        self.show("verdict", service=service, **said)
+
     def guard(self) -> None:
         """Before anything is written to the world: this process must still be the owner. Raises LostLock."""
         if (self.now - self._renewed).total_seconds() >= self._store.lease_seconds / RENEWALS:

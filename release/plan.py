@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.colours import COLOURS, Colour, other
 from release.errors import Refused
-from release.model import Contract, Kind, Release, ServiceChange, Step, Strategy
+from release.model import Contract, Kind, Phase, Release, ServiceChange, Step, Strategy
 from release.ports import ColourState, GateResult, Weights
 
 if TYPE_CHECKING:
@@ -303,28 +303,39 @@ def _notes(changes: Sequence[ServiceChange], *, warm: bool, strategy: Strategy) 
 def below_floor(history: Sequence[Release], service: str, back_to: Release) -> str | None:
     """Why the version of `service` in an earlier release can't run on today's schema; None if it can.
 
-    history: releases that completed, the newest first. The floor of each later release has to be known to
-    the earlier version; where the order of two revisions is not known, it can't be said to be.
+    history: releases that are over, the newest first. Every floor that a later release has left has to be
+    known to the earlier version; where the order of two revisions is not known, it can't be said to be.
     """
     versions = [release for release in reversed(history) if _changes(release, service)]
     known = back_to.change_of(service).schema
     order: list[str] = []
     for release in versions:
-        order.extend(name for name in release.change_of(service).revisions if name not in order)
+        change = release.change_of(service)
+        names = [*change.revisions, *([change.schema] if change.schema else [])]
+        order.extend(name for name in names if name not in order)
     for release in versions:
         change = release.change_of(service)
-        if release.number <= back_to.number or change.floor is None:
+        if release.number <= back_to.number or not leaves_a_floor(release, change):
             continue
-        if change.floor == known:
+        if change.floor == known and known is not None:
             continue
         newer = known in order and change.floor in order and order.index(known) > order.index(change.floor)
         if not newer:
-            done = " (contracted)" if change.contract is Contract.DONE else ""
+            done = "" if change.contract is Contract.NONE else " (contracted)"
+            floor = change.floor or "nobody knows what"
             return (
-                f"release {release.id} left the schema of {service} at a floor of {change.floor}{done}; the "
+                f"release {release.id} left the schema of {service} at a floor of {floor}{done}; the "
                 f"version of release {back_to.id} knows {known or 'no revision on record'}"
             )
     return None
+
+
+def leaves_a_floor(release: Release, change: ServiceChange) -> bool:
+    """Whether what the release did to the schema is there and may be too much for an older version."""
+    if change.contract in (Contract.BEGUN, Contract.DONE):
+        return True
+    # One that was rolled back has at most extended the schema.
+    return release.phase is not Phase.ROLLED_BACK and change.contract is Contract.NONE and bool(change.floor)
 
 
 def _changes(release: Release, service: str) -> bool:

@@ -10,10 +10,10 @@ from datetime import datetime
 from enum import IntEnum
 
 from release.errors import LostLock, MovedByOthers, NeedsPerson, ReleaseError, Unavailable
+from release.hands import Hands
 from release.journal import AbortAsked, Found, Heartbeat, Interrupt, StoreSilent
 from release.model import Hold, Phase, Release
 from release.stages import stage
-from release.traffic import Hands
 from release.transitions import Event, Failed, Held, Interrupted, Proceed, Released, Watched
 from release.watch import watch
 
@@ -152,7 +152,9 @@ class Run:
         self._hands.say(f"{after.phase}: {after.reason}")
         if after.held is not None and before.held is None:
             self._held_since = found.event.at
-            self._tell(f"is held: {after.held.value}", bad=after.held is Hold.PERSON)
+            # Too little traffic often mends itself; people hear of it when this process waits no longer.
+            if after.held is not Hold.TRAFFIC:
+                self._tell(f"is held: {after.held.value}", bad=after.held is Hold.PERSON)
         elif after.phase is Phase.ROLLING_BACK and before.phase is not Phase.ROLLING_BACK:
             self._tell("is being rolled back", bad=True)
         elif after.phase.is_terminal:
@@ -242,6 +244,8 @@ class Run:
             Hold.PERSON: "when you know more: `resume` or `abort`",
         }
         way = ways[release.held] if release.held else ""
+        if release.held is Hold.TRAFFIC:
+            self._tell("is held: traffic", bad=False)
         reason = f"{release.reason} ({way})"
         return Ended(code=ExitCode.NEEDS_PERSON, release=release, reason=reason)
 

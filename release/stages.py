@@ -6,11 +6,11 @@ All of them may be done again from the start at any time: after a kill nobody kn
 from collections.abc import Callable
 
 from release.errors import ReleaseError, Unavailable
+from release.hands import Hands
 from release.journal import Found
 from release.model import Contract, Phase, Release
 from release.ports import Outcome, Verdict
 from release.traffic import (
-    Hands,
     NotStarting,
     as_left,
     everywhere,
@@ -103,7 +103,8 @@ def _migrate(hands: Hands) -> Found:
         hands.say(f"migrating the schema of {change.service}")
         token = f"{release.id}-{change.service}-expand"
         made = migrator.run(change.service, change.new, token, expand_only=contract)
-        schema, floor = plan.target, None if contract else made.floor
+        # Of a contract, this is the floor that it will leave; until it begins there is none.
+        schema, floor = plan.target, plan.floor if contract else made.floor
         done = f"schema of {change.service} expanded to {made.target or plan.target}"
         if contract:
             done += "; its contract migration waits for the end of the bake"

@@ -88,6 +88,7 @@ class Store:
         self._now = now
         self._lease = timedelta(seconds=lease_seconds)
         self.lease_seconds = lease_seconds
+        self._asked = False
         self.owner = owner
         self.token = 0
 
@@ -112,6 +113,7 @@ class Store:
 
         Raises Locked with who has it, and since when.
         """
+        self._asked = True
         before = self.lock()
         now = self._now()
         if before is not None and before.held and before.owner.run == self.owner.run:
@@ -145,7 +147,8 @@ class Store:
 
     def give_back(self) -> None:
         """Frees the lock if it is still this owner's; nothing happens if not."""
-        before = self.lock()
+        # A request whose answer was lost may have taken it.
+        before = self.lock() if self._asked else None
         if before is not None and before.owner.run == self.owner.run and before.held:
             now = self._now()
             put = self._lock_put(before.token, now, before.stamp, since=before.since, held=False)

@@ -6,69 +6,19 @@ the two is right only a person can say.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 from components.colours import COLOURS, Colour
 from release.errors import MovedByOthers, NeedsPerson, Unavailable
-from release.journal import Found, Journal
+from release.hands import Hands
+from release.journal import Found
 from release.model import Release, ServiceChange, expected, weights_at
-from release.plan import Policy
-from release.ports import (
-    Alarms,
-    Analyst,
-    Balancer,
-    Clock,
-    Fleet,
-    Gates,
-    Herald,
-    Images,
-    Listener,
-    Migrator,
-    Program,
-    Routing,
-    Say,
-    Verifier,
-    Weights,
-)
+from release.ports import Listener, Routing, Weights
 from release.transitions import Failed, RolledBack, Shifted, TrafficBack
 
 T = TypeVar("T")
 # Between two looks for a write that should be visible at once, in seconds.
 LOOK_SECONDS = 0.25
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ports:
-    """The whole world of a release; `test_url` is the test listener's."""
-
-    balancer: Balancer
-    fleet: Fleet
-    images: Images
-    program: Program
-    alarms: Alarms
-    analyst: Analyst
-    verifier: Verifier
-    migrator: Migrator
-    gates: Gates
-    herald: Herald
-    clock: Clock
-    test_url: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hands:
-    """What a stage works with."""
-
-    ports: Ports
-    policy: Policy
-    journal: Journal
-    say: Say
-
-    @property
-    def release(self) -> Release:
-        """The release as it was kept last."""
-        return self.journal.release
 
 
 def everywhere(function: Callable[[ServiceChange], T], changes: Sequence[ServiceChange]) -> list[T]:

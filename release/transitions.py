@@ -193,7 +193,8 @@ def _contracted(release: Release, event: Contracted) -> Release:
     _only_in(release, event, Phase.CONTRACTING)
     if release.change_of(event.service).contract is not Contract.BEGUN:
         raise _illegal(release, event, f"the migration of {event.service} was not begun")
-    return _change(release, event.service, contract=Contract.DONE, floor=event.floor)
+    floor = event.floor or release.change_of(event.service).floor
+    return _change(release, event.service, contract=Contract.DONE, floor=floor)
 
 
 def _intend(release: Release, event: Intend) -> Release:

@@ -1,16 +1,15 @@
 """One look at a new version that has traffic: its targets, its alarms, and what the judges say."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from release.errors import Unavailable
+from release.hands import Hands
 from release.journal import Found
+from release.judges import Said
 from release.model import Hold, Phase, Release, ServiceChange
-from release.ports import Outcome, Verdict
-from release.traffic import Hands, as_left, routings
+from release.ports import Outcome
+from release.traffic import as_left, routings
 from release.transitions import Failed, Held, Proceed, Watched
-
-Said = list[tuple[str, Verdict]]
 
 
 def watch(hands: Hands) -> Found | None:
@@ -29,16 +28,18 @@ def watch(hands: Hands) -> Found | None:
             continue
         if bad is not None:
             return Found(event=Failed(at=now, reason=bad))
-    said, more = _judged(hands, release, now)
-    silent.extend(more)
-    failing = [(service, verdict) for service, verdict in said if verdict.outcome is Outcome.FAIL]
+    said = hands.judges.word(release, now) if _to_be_judged(release) else ()
+    if isinstance(said, Unavailable):
+        silent.append(said)
+        said = ()
+    failing = [(service, verdict) for service, verdict in said or () if verdict.outcome is Outcome.FAIL]
     if failing:
         reason = "; ".join(f"{service}: {verdict.reason}" for service, verdict in failing)
-        return Found(event=Failed(at=now, reason=reason), verdicts=said)
+        return Found(event=Failed(at=now, reason=reason), verdicts=said or ())
     if silent:
         raise silent[0]
     as_left(release, routings(hands, release.changes))
-    return _end_of_stage(release, said, now)
+    return None if said is None else _end_of_stage(release, said, now)
 
 
 def _bad_sign(hands: Hands, change: ServiceChange) -> str | None:
@@ -66,35 +67,9 @@ def alarm_name(alarm: str) -> str:
     return alarm.split(":", 1)[0].strip()
 
 
-def _judged(hands: Hands, release: Release, now: datetime) -> tuple[Said, list[Unavailable]]:
-    """What the judges say of every service that has an old version, over this stage so far."""
-    said: Said = []
-    silent: list[Unavailable] = []
+def _to_be_judged(release: Release) -> bool:
     # A stage without any time has no minutes that could be compared.
-    if not release.analysed or release.stage_seconds == 0:
-        return said, silent
-    for change in release.changes:
-        if change.first:
-            continue
-        try:
-            verdicts = hands.ports.analyst.judge(change.service, change.new, change.old, release.since, now)
-        except Unavailable as error:
-            silent.append(error)
-            continue
-        said.extend((change.service, verdict) for verdict in verdicts)
-        _show(hands, change, verdicts)
-    return said, silent
-
-
-def _show(hands: Hands, change: ServiceChange, verdicts: Sequence[Verdict]) -> None:
-    for verdict in verdicts:
-        hands.journal.show(
-            "verdict",
-            service=change.service,
-            source=verdict.source,
-            outcome=verdict.outcome.value,
-            reason=verdict.reason,
-        )
+    return release.analysed and release.stage_seconds > 0 and not release.only_first
 
 
 def _end_of_stage(release: Release, said: Said, now: datetime) -> Found | None:

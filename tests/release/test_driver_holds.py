@@ -2,15 +2,16 @@
 
 import os
 import signal
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from release.driver import interruptible
 from release.model import Hold, Phase
 from release.run import Ended, ExitCode
+from release.signals import interruptible
 from release.store import LEASE_SECONDS
 from tests.release.company import Company
 from tests.release.world import Killed, Version, image
@@ -69,6 +70,38 @@ def test_a_held_release_with_traffic_is_watched_and_rolled_back() -> None:
     ended = company.driver().start(company.request("v2"))
     assert ended.code is ExitCode.ROLLED_BACK
     assert company.world.live() == image("v1")
+
+
+def test_a_slow_judge_does_not_keep_the_alarms_from_being_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("release.judges.PATIENCE_SECONDS", 0.01)
+    company = a_company()
+    answered = threading.Event()
+    company.world.at_the_judges = lambda: assert_set(answered)
+    company.world.versions[image("v2")] = Version(alarm_after_seconds=40)
+    before = company.world.now
+    ended = company.driver().start(company.request("v2"))
+    answered.set()
+    assert ended.code is ExitCode.ROLLED_BACK
+    assert "alarm of api" in ended.reason
+    assert company.world.now - before < timedelta(seconds=90)
+
+
+def test_a_step_ends_with_a_word_about_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("release.judges.PATIENCE_SECONDS", 0.05)
+    company = a_company(bake_seconds=0)
+    answered = threading.Event()
+    company.world.at_the_judges = lambda: assert_set(answered)
+    after(company, 200, answered.set)
+    assert company.driver().start(company.request("v2")).code is ExitCode.COMPLETED
+    _, entries = company.shown(1)
+    shifted = next(entry.at for entry in entries if entry.event == "Shifted")
+    watched = next(entry.at for entry in entries if entry.event == "Watched")
+    assert watched - shifted > timedelta(seconds=60), "the first word came late and was of the beginning"
+    assert company.world.judged == 2
+
+
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(timeout=30), "the judge was never let go"
 
 
 def test_an_approval_from_elsewhere_reaches_the_process_that_waits() -> None:

@@ -79,7 +79,10 @@ def test_a_token_grows_even_if_the_lock_was_given_back(table: DynamoTable, time:
 
 def test_only_the_owner_gives_the_lock_back(table: DynamoTable, time: Time) -> None:
     store(table, time, "ann").acquire()
-    store(table, time, "bob").give_back()
+    bob = store(table, time, "bob")
+    with pytest.raises(Locked):
+        bob.acquire()
+    bob.give_back()
     with pytest.raises(Locked):
         store(table, time, "bob").acquire()
 

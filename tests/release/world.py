@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from components.colours import COLOURS, Colour, other
 from release.errors import ReleaseError, Unavailable
+from release.hands import Ports
 from release.plan import Policy
 from release.ports import (
     ColourState,
@@ -25,7 +26,6 @@ from release.ports import (
     Verdict,
     Weights,
 )
-from release.traffic import Ports
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 Fault = Literal["kill-before", "kill-after", "fail-before", "fail-after"]
@@ -93,6 +93,7 @@ class World:
         self.schema: dict[str, list[str]] = {}
         self.program_fails: str | None = None
         self.at_the_gates: Callable[[], None] = lambda: None
+        self.at_the_judges: Callable[[], None] = lambda: None
         self.enough_traffic: Callable[[], bool] = lambda: True
         self.silent: str | None = None
         self.faults: dict[int, Fault] = {}
@@ -102,6 +103,9 @@ class World:
         self.judged = 0
         self.dead = False
         self.check: Callable[[World, str], None] = invariants
+        self.before: Callable[[str], None] = lambda _: None
+        # Colours that the newest write gave more of the production traffic.
+        self.raised: list[tuple[str, Colour]] = []
         self.then: list[tuple[datetime, Callable[[], None]]] = []
         self._lock = threading.RLock()
 
@@ -169,6 +173,8 @@ class World:
         """A call that changes the world."""
 
         def checked() -> Any:
+            self.raised = []
+            self.before(name)
             answer = act()
             self.changes.append((self.now, name))
             self.check(self, name)
@@ -198,6 +204,9 @@ class World:
     def write(self, service: str, listener: Listener, weights: Weights) -> None:
         """Sets weights."""
         state = self.services[service]
+        if listener == "production":
+            before = state.production
+            self.raised = [(service, colour) for colour in COLOURS if weights[colour] > before[colour]]
         setattr(state, listener, {colour: weights[colour] for colour in COLOURS})
         for colour in COLOURS if listener == "production" else ():
             if weights[colour] == 0:
@@ -257,22 +266,12 @@ def gate(name: str, *, passed: bool = True, reason: str = "as it should be") -> 
 
 
 def invariants(world: World, name: str) -> None:
-    """What holds after every single change. A new stack has blue at 100 before anything runs."""
+    """What holds after every single change."""
     for service, state in world.services.items():
         for listener in (state.production, state.test):
             assert sum(listener.values()) == 100, f"{name}: the weights of {service} are {listener}"
-        if not name.startswith("balancer.write production"):
-            continue
-        for colour in COLOURS:
-            if state.production[colour] > 0 and state.images.get(colour):
-                assert world.healthy(service, colour) > 0, (
-                    f"{name}: {colour} of {service} has no healthy target"
-                )
-        written = name.split()[-1] == service
-        live = [colour for colour in COLOURS if state.production[colour] > 0]
-        assert not written or any(world.healthy(service, colour) for colour in live), (
-            f"{name}: nobody can answer for {service}"
-        )
+    for service, colour in world.raised:
+        assert world.healthy(service, colour) > 0, f"{name}: {colour} of {service} has no healthy target"
 
 
 class Balancer:
@@ -376,6 +375,7 @@ class Others:
     ) -> Sequence[Verdict]:
         assert new != old
         assert since <= until
+        self._world.at_the_judges()
         answer: Sequence[Verdict] = self._world.call(
             f"analyst.judge {service}", lambda: self._world.judge(service, new)
         )
