@@ -158,6 +158,7 @@ def test_the_colours_of_a_service() -> None:
         "services.api.slow_start_seconds": 31,
         "services.api.stickiness_seconds": 601,
         "services.api.route": {"priority": 9, "hosts": ["a.example.com"], "paths": ["/b"]},
+        "services.api.smoke": [],
     }
     assert blue_green(stack("prod", changes), network, edge) == BlueGreenArgs(
         vpc_id="vpc-1",

@@ -150,7 +150,7 @@ def test_a_released_stack_has_autoscaling_for_each_released_colour_and_is_otherw
 
 def test_a_second_service_is_one_block_and_adds_the_resources_of_one_service() -> None:
     block = {**config("local")["switchyard:services"]["web"], "route": {"priority": 30, "paths": ["/shop"]}}
-    block.update(image_repository="shop", port=4000, secrets={"KEY": "shop-key"})
+    block.update(image_repository="shop", port=4000, secrets={"KEY": "shop-key"}, smoke=[])
     two, three = new("local"), platform("local", {"services.shop": block})
     assert Counter(three.count()) - Counter(two.count()) == {
         "aws:cloudwatch/logGroup:LogGroup": 1,
