@@ -1,19 +1,20 @@
 -- What the load balancer does to each request and answer that Envoy has no setting for. The route's metadata
--- says what: drop_invalid, sticky {cookie, seconds, groups}, redirect {protocol, host, port, path, query, status}.
+-- says what, as `settings`: drop_invalid, sticky {cookie, seconds, groups}, redirect {protocol, host, port, path,
+-- query, status}.
 
 local CHOSEN = "x-switchyard-group"
+local MOST = 2147483647
 math.randomseed(os.time())
 
-local function digits(groups)
-  local parts = {}
-  for i = 1, groups do parts[i] = string.format("%04x", math.random(0, 65535)) end
-  return table.concat(parts)
+local function fresh()
+  local random = math.random
+  return string.format("1-%08x-%08x%08x%08x", os.time(), random(0, MOST), random(0, MOST), random(0, MOST))
 end
 
 -- A root for who has none; a Self beside somebody else's root.
 local function trace(headers)
   local given = headers:get("x-amzn-trace-id")
-  local id = string.format("1-%08x-%s", os.time(), digits(6))
+  local id = fresh()
   if given == nil or given == "" then
     headers:replace("x-amzn-trace-id", "Root=" .. id)
   elseif string.find(given, "Root=", 1, true) then
@@ -60,15 +61,17 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local metadata = handle:metadata()
   local forged = headers:get(CHOSEN) ~= nil
   if forged then headers:remove(CHOSEN) end
-  local to = metadata:get("redirect")
-  if to ~= nil then return redirect(handle, headers, to) end
-  if metadata:get("drop_invalid") then drop_invalid(headers) end
-  local sticky = metadata:get("sticky")
-  local group = sticky and remembered(headers, sticky)
-  if group then headers:add(CHOSEN, group) end
+  local group = nil
+  -- One look for all settings: each one that crosses over from Envoy costs time, and most routes have none.
+  local settings = handle:metadata():get("settings")
+  if settings ~= nil then
+    if settings.redirect then return redirect(handle, headers, settings.redirect) end
+    if settings.drop_invalid then drop_invalid(headers) end
+    group = settings.sticky and remembered(headers, settings.sticky)
+    if group then headers:add(CHOSEN, group) end
+  end
   trace(headers)
   if group or forged then handle:clearRouteCache() end
 end
@@ -78,8 +81,9 @@ function envoy_on_response(handle)
   local group = headers:get(CHOSEN)
   if group == nil then return end
   headers:remove(CHOSEN)
-  local sticky = handle:metadata():get("sticky")
-  if sticky == nil then return end
+  local settings = handle:metadata():get("settings")
+  local sticky = settings and settings.sticky
+  if not sticky then return end
   local expires = os.time() + sticky.seconds
   headers:add("set-cookie", string.format(
     "%s=%s.%d; Expires=%s; Path=/", sticky.cookie, group, expires, os.date("!%a, %d %b %Y %H:%M:%S GMT", expires)

@@ -93,7 +93,7 @@ def _any(condition: Condition) -> str:
 
 def _of_rule(balancer: LoadBalancer, listener: Listener, rule: Rule, match: Json) -> list[Json]:
     action = rule.action
-    settings: Json = {"drop_invalid": balancer.drop_invalid_headers}
+    settings: Json = {"drop_invalid": True} if balancer.drop_invalid_headers else {}
     if isinstance(action, Forward):
         return _forward(balancer, rule, action, match, settings)
     if isinstance(action, Redirect):
@@ -134,11 +134,8 @@ def _forward(balancer: LoadBalancer, rule: Rule, action: Forward, match: Json, s
             chosen = {"name": CHOSEN, "string_match": {"exact": token(group)}}
             remembered = {**match, "headers": [*match.get("headers", []), chosen]}
             made.append(_route(remembered, settings, _to({"cluster": group}, balancer)))
-    weighted = [
-        {"name": group, "weight": weight, "response_headers_to_add": [_set(CHOSEN, token(group))]}
-        for group, weight in action.groups
-        if weight > 0
-    ]
+    sticky = action.sticky_seconds is not None
+    weighted = [_weighted(group, weight, tell=sticky) for group, weight in action.groups if weight > 0]
     if weighted:
         made.append(_route(match, settings, _to({"weighted_clusters": {"clusters": weighted}}, balancer)))
     else:
@@ -146,6 +143,12 @@ def _forward(balancer: LoadBalancer, rule: Rule, action: Forward, match: Json, s
         route["response_headers_to_add"] = [_set("content-type", "text/html"), _set("server", SERVER)]
         made.append(route)
     return made
+
+
+def _weighted(group: str, weight: int, *, tell: bool) -> Json:
+    """A cluster with its weight; `tell` lets the Lua filter know that it was chosen."""
+    told = {"response_headers_to_add": [_set(CHOSEN, token(group))]} if tell else {}
+    return {"name": group, "weight": weight, **told}
 
 
 def _to(where: Json, balancer: LoadBalancer) -> Json:
@@ -161,7 +164,8 @@ def _answer(status: int, body: str) -> Json:
 
 
 def _route(match: Json, settings: Json, action: Json) -> Json:
-    return {"match": match, "metadata": {"filter_metadata": {LUA: settings}}, **action}
+    known = {"metadata": {"filter_metadata": {LUA: {"settings": settings}}}} if settings else {}
+    return {"match": match, **known, **action}
 
 
 def _set(name: str, value: str) -> Json:

@@ -114,7 +114,7 @@ def test_stickiness_reaches_a_group_whose_weight_is_zero(edge: Edge) -> None:
     first, second, third, _ = routes(edge)
     assert [route["route"].get("cluster") for route in (first, second)] == list(edge.groups.values())
     assert "weighted_clusters" in third["route"]
-    sticky = first["metadata"]["filter_metadata"]["envoy.filters.http.lua"]["sticky"]
+    sticky = first["metadata"]["filter_metadata"]["envoy.filters.http.lua"]["settings"]["sticky"]
     assert sticky["seconds"] == 60
     assert set(sticky["groups"]) == {token(arn) for arn in edge.groups.values()}
 
