@@ -157,12 +157,12 @@ class TaskPlane:
         """Stopped tasks that nobody asks for any more."""
         now = time.monotonic()
         stopped = [task for task in _tasks(backend) if task.last_status == "STOPPED"]
-        # One that has a client token answers a repeated call.
-        plain = [task.task_arn for task in stopped if not getattr(task, "client_request", None)]
-        gone = set(plain[: max(0, len(plain) - STOPPED_TASKS)])
+        # A one-off task stays for a call that comes again with its client token.
+        of_services = [task.task_arn for task in stopped if task.group.startswith("service:")]
+        gone = set(of_services[: max(0, len(of_services) - STOPPED_TASKS)])
         for task in stopped:
             since = self._stopped.setdefault(task.task_arn, now)
-            if now - since > (FORGET_SECONDS if task.task_arn in plain else FORGET_TOKEN_SECONDS):
+            if now - since > (FORGET_SECONDS if task.task_arn in of_services else FORGET_TOKEN_SECONDS):
                 gone.add(task.task_arn)
         if gone:
             forget_tasks(backend, gone)

@@ -263,16 +263,14 @@ def test_a_task_of_two_containers_says_why_it_is_not_run(cloud: World) -> None:
     assert "tasks of one container" in ended(cloud, start(cloud, definition))["stoppedReason"]
 
 
-def test_old_stopped_tasks_are_forgotten_unless_a_client_token_may_ask_for_them(
+def test_the_tasks_of_a_crash_loop_are_forgotten_and_a_one_off_task_is_not(
     cloud: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("localcloud.dataplane.tasks.STOPPED_TASKS", 2)
-    definition = cloud.define(cloud.image("1", "print('done')"))
-    kept = ended(cloud, start(cloud, definition, clientToken="once"))
-    started = [ended(cloud, start(cloud, definition)) for _ in range(4)]
-    expected = {task["taskArn"] for task in [kept, *started[2:]]}
-
-    def known() -> set[str]:
-        return set(cloud.ecs.list_tasks(cluster="main", desiredStatus="STOPPED")["taskArns"])
-
-    eventually(lambda: known() == expected, "the two newest stay, and the one with a token")
+    definition = cloud.define(cloud.image("1", "raise SystemExit(1)"))
+    one_off = ended(cloud, start(cloud, definition))["taskArn"]
+    cloud.serve(definition, 1)
+    eventually(lambda: cloud.service()["deployments"][0]["failedTasks"] >= 4, "four failed starts")
+    crashed = [task["taskArn"] for task in cloud.tasks("STOPPED")]
+    assert len(crashed) in (2, 3), "the latest one may have ended just now"
+    assert one_off in cloud.ecs.list_tasks(cluster="main", desiredStatus="STOPPED")["taskArns"]
