@@ -182,10 +182,10 @@ def set_value(section: str, *path: Any, value: Any) -> Any:
 CHANGES = {
     "the rule's condition": set_value("services", "api", "route", "paths", value=["/api/*", "/v1/*"]),
     "every resource's tags": set_value("tags", "owner", value="somebody"),
-    "stickiness on": set_value("services", "api", "stickiness_seconds", value=30),
-    "stickiness longer": set_value("services", "api", "stickiness_seconds", value=60),
+    "stickiness on": set_value("services", "api", "stickiness_seconds", value=10),
+    "stickiness longer": set_value("services", "api", "stickiness_seconds", value=15),
     "stickiness and priority": lambda settings: (
-        set_value("services", "api", "stickiness_seconds", value=45)(settings),
+        set_value("services", "api", "stickiness_seconds", value=12)(settings),
         set_value("services", "api", "route", "priority", value=12)(settings),
     ),
     "stickiness off": set_value("services", "api", "stickiness_seconds", value=None),
@@ -225,11 +225,11 @@ def test_weights_set_by_hand_survive_every_update(stack: StackUnderTest, refresh
 
 def test_stickiness_really_reaches_the_rule(stack: StackUnderTest) -> None:
     rule = stack.outputs()["services"]["api"]["production_rule"]
-    stack.change(set_value("services", "api", "stickiness_seconds", value=40))
+    stack.change(set_value("services", "api", "stickiness_seconds", value=14))
     stack.up()
     action = stack.aws("elbv2").describe_rules(RuleArns=[rule])["Rules"][0]["Actions"][0]
     sticky = action["ForwardConfig"]["TargetGroupStickinessConfig"]
-    assert sticky == {"Enabled": True, "DurationSeconds": 40}, "live weights must not cost the change itself"
+    assert sticky == {"Enabled": True, "DurationSeconds": 14}, "live weights must not cost the change itself"
     stack.change(set_value("services", "api", "stickiness_seconds", value=None))
     stack.up()
 
@@ -274,6 +274,7 @@ def test_a_second_service_is_one_block_of_settings(stack: StackUnderTest) -> Non
     def add(settings: dict[str, Any]) -> None:
         copy = json.loads(json.dumps(settings["switchyard:services"]["web"]))
         copy["image_repository"], copy["route"] = "jobs", {"priority": 15, "paths": ["/jobs/*"]}
+        copy["smoke"] = []
         settings["switchyard:services"]["jobs"] = copy
 
     before = looks.weights(stack, stack.outputs()["services"]["web"]["production_rule"])
