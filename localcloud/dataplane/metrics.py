@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from moto.cloudwatch.models import MetricDatumBase, cloudwatch_backends
 from moto.ecs.models import ecs_backends
@@ -42,6 +43,19 @@ class ServiceUsage:
     service: str
     cpu_percent: Sequence[float]
     memory_percent: Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseUsage:
+    """What a server behind an RDS instance uses. One that does not run reports nothing, as in AWS."""
+
+    account: str
+    region: str
+    instance: str
+    running: bool
+    cpu_percent: float
+    connections: int
+    free_storage_bytes: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,27 +252,47 @@ def of_counts() -> dict[Place, list[Point]]:
     return made
 
 
-def of_databases() -> dict[Place, list[Point]]:
-    """What an RDS instance reports that nobody uses.
+def of_databases(measured: Iterable[DatabaseUsage] = ()) -> dict[Place, list[Point]]:
+    """What RDS instances report: as measured, and as idle where nobody measures.
 
-    An instance of the embedded cloud is a record in its API: nothing runs there, so nothing is used. It is
+    An instance without a server, such as a read replica, is a record in the API: nothing is used there. It is
     not down either, and silence would say that.
     """
+    known = {(used.account, used.region, used.instance): used for used in measured}
     made: dict[Place, list[Point]] = {}
     for account, regions in list(rds_backends.items()):
         for region, backend in list(regions.items()):
             for name, instance in list(getattr(backend, "databases", {}).items()):
-                dimensions: Dimensions = (("DBInstanceIdentifier", name),)
-                storage = float(getattr(instance, "allocated_storage", None) or 0) * BYTES_PER_GIB
-                points = made.setdefault((account, region), [])
-                points += [
-                    _point(RDS, "CPUUtilization", dimensions, "Percent", 0.0),
-                    _point(RDS, "DatabaseConnections", dimensions, "Count", 0.0),
-                    _point(RDS, "FreeStorageSpace", dimensions, "Bytes", storage),
-                ]
-                if getattr(instance, "source_db_identifier", None):
-                    points.append(_point(RDS, "ReplicaLag", dimensions, "Seconds", 0.0))
+                used = known.get((account, region, name)) or _idle(account, region, name, instance)
+                made.setdefault((account, region), []).extend(_of_database(used, instance))
     return made
+
+
+def _idle(account: str, region: str, name: str, instance: Any) -> DatabaseUsage:
+    storage = float(getattr(instance, "allocated_storage", None) or 0) * BYTES_PER_GIB
+    return DatabaseUsage(
+        account=account,
+        region=region,
+        instance=name,
+        running=True,
+        cpu_percent=0.0,
+        connections=0,
+        free_storage_bytes=storage,
+    )
+
+
+def _of_database(used: DatabaseUsage, instance: Any) -> list[Point]:
+    if not used.running:
+        return []
+    dimensions: Dimensions = (("DBInstanceIdentifier", used.instance),)
+    points = [
+        _point(RDS, "CPUUtilization", dimensions, "Percent", used.cpu_percent),
+        _point(RDS, "DatabaseConnections", dimensions, "Count", float(used.connections)),
+        _point(RDS, "FreeStorageSpace", dimensions, "Bytes", used.free_storage_bytes),
+    ]
+    if getattr(instance, "is_replica", False):
+        points.append(_point(RDS, "ReplicaLag", dimensions, "Seconds", 0.0))
+    return points
 
 
 def publish(points: Mapping[Place, Sequence[Point]], moment: datetime) -> None:
@@ -297,3 +331,4 @@ def merged(*several: Mapping[Place, Sequence[Point]]) -> dict[Place, list[Point]
 
 
 Usage = Callable[[], Sequence[ServiceUsage]]
+Databases = Callable[[], Sequence[DatabaseUsage]]

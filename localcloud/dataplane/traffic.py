@@ -47,18 +47,31 @@ def no_usage() -> Sequence[metrics.ServiceUsage]:
     return ()
 
 
+def no_databases() -> Sequence[metrics.DatabaseUsage]:
+    """No database has a server that could be measured."""
+    return ()
+
+
 class TrafficPlane:
     """Real HTTP for every application load balancer in this process's moto.
 
     directory: for Envoy's files, among them keys of certificates; made if need be.
     speed: divides the intervals of health checks, the periods of metrics and alarms, and the cooldowns of
         scaling. Timestamps stay real, and so do deregistration delays and idle timeouts. At most 120.
-    usage: what the tasks of ECS services use; asked once in each period, from the plane's thread.
+    usage, databases: what the tasks of ECS services and the servers of RDS instances use; asked once in each
+        period, from the plane's thread.
 
     To be made before the first load balancer: moto is given addresses for their DNS names then.
     """
 
-    def __init__(self, directory: Path, *, speed: float = 1.0, usage: metrics.Usage = no_usage) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        speed: float = 1.0,
+        usage: metrics.Usage = no_usage,
+        databases: metrics.Databases = no_databases,
+    ) -> None:
         fastest = PERIOD_SECONDS / SHORTEST_PERIOD_SECONDS
         if not 1 <= speed <= fastest:
             raise ValueError(f"speed is {speed:g}; it can be 1 (as AWS) to {fastest:g}")
@@ -66,6 +79,7 @@ class TrafficPlane:
         cloudwatch.add()
         self._speed = speed
         self._usage = usage
+        self._databases = databases
         self._envoy = Envoy(directory)
         self._requests = metrics.Requests()
         self._scaling = Scaling(speed=speed)
@@ -246,7 +260,7 @@ class TrafficPlane:
             metrics.of_balancers(self._snapshot, self._requests.take(), states),
             metrics.of_services(self._usage()),
             metrics.of_counts(),
-            metrics.of_databases(),
+            metrics.of_databases(self._databases()),
         )
         metrics.publish(points, end - timedelta(seconds=period))
         self._scaling.correct()

@@ -1,6 +1,7 @@
 """Requests as CloudWatch metrics, and CloudWatch's own arithmetic: percentiles and metric math."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 from moto.cloudwatch.models import cloudwatch_backends
+from moto.ecs.models import ecs_backends
 
 from localcloud.aws import cloudwatch
 from localcloud.dataplane.balancers import Target
 from localcloud.dataplane.expressions import BadExpressionError, evaluate
 from localcloud.dataplane.metrics import (
+    DatabaseUsage,
     Place,
     Point,
     Requests,
@@ -22,6 +25,8 @@ from localcloud.dataplane.metrics import (
     Tally,
     merged,
     of_balancers,
+    of_counts,
+    of_databases,
     of_services,
     publish,
     rounded,
@@ -281,3 +286,63 @@ def test_metric_math_means_what_it_means_to_cloudwatch(
 def test_what_is_no_metric_math_is_refused_with_what_is_there(expression: str) -> None:
     with pytest.raises(BadExpressionError, match=r"there are|not metric math"):
         evaluate(expression, {"a": 1.0})
+
+
+@pytest.mark.usefixtures("client")
+def test_every_active_service_reports_what_it_wants_and_has() -> None:
+    ecs: Any = boto3.client("ecs", region_name="eu-west-1")
+    ecs.create_cluster(clusterName="main")
+    ecs.register_task_definition(
+        family="api", containerDefinitions=[{"name": "api", "image": "api", "memory": 512}]
+    )
+    for name in ("api-blue", "gone"):
+        ecs.create_service(cluster="main", serviceName=name, taskDefinition="api", desiredCount=3)
+    ecs.delete_service(cluster="main", service="gone", force=True)
+    service = ecs_backends[PLACE[0]][PLACE[1]].services["main:api-blue"]
+    service.running_count, service.pending_count = 2, 1
+    found = {point.name: (dict(point.dimensions), point.counts) for point in of_counts()[PLACE]}
+    dimensions = {"ClusterName": "main", "ServiceName": "api-blue"}
+    assert found == {
+        "DesiredTaskCount": (dimensions, {3.0: 1}),
+        "RunningTaskCount": (dimensions, {2.0: 1}),
+        "PendingTaskCount": (dimensions, {1.0: 1}),
+    }
+
+
+@pytest.mark.usefixtures("client")
+def test_a_database_that_nobody_uses_is_idle_and_not_silent() -> None:
+    rds: Any = boto3.client("rds", region_name="eu-west-1")
+    rds.create_db_instance(
+        DBInstanceIdentifier="main",
+        Engine="postgres",
+        DBInstanceClass="db.t4g.micro",
+        AllocatedStorage=20,
+        MasterUsername="admin",
+        MasterUserPassword="0123456789",
+    )
+    rds.create_db_instance_read_replica(DBInstanceIdentifier="replica", SourceDBInstanceIdentifier="main")
+    found = {
+        (dict(point.dimensions)["DBInstanceIdentifier"], point.name): value(point)
+        for point in of_databases()[PLACE]
+    }
+    assert found["main", "FreeStorageSpace"] == 20 * 1024**3
+    assert found["main", "CPUUtilization"] == found["main", "DatabaseConnections"] == 0
+    assert found["replica", "ReplicaLag"] == 0
+    assert ("main", "ReplicaLag") not in found
+    busy = DatabaseUsage(
+        account=PLACE[0],
+        region=PLACE[1],
+        instance="main",
+        running=True,
+        cpu_percent=42.0,
+        connections=7,
+        free_storage_bytes=5.0,
+    )
+
+    def of_main(used: DatabaseUsage) -> dict[str, float]:
+        points = of_databases([used])[PLACE]
+        mine = [point for point in points if ("DBInstanceIdentifier", "main") in point.dimensions]
+        return {point.name: value(point) for point in mine}
+
+    assert of_main(busy) == {"CPUUtilization": 42.0, "DatabaseConnections": 7.0, "FreeStorageSpace": 5.0}
+    assert of_main(replace(busy, running=False)) == {}, "a database that is down is silent"
