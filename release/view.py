@@ -38,6 +38,7 @@ class ReleaseView:
 
     quiet: shows nothing.
     planned_seconds: the plan's least time, for "at least … more".
+    below: something more to show under the state on a terminal, such as `release.chart.chart`.
     now: the time, aware.
     """
 
@@ -47,11 +48,13 @@ class ReleaseView:
         *,
         quiet: bool = False,
         planned_seconds: float | None = None,
+        below: Callable[[], RenderableType] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._console = console
         self._quiet = quiet
         self._planned = planned_seconds
+        self._below = below
         self._now = now
         self._progress = Progress()
         self._activity = ""
@@ -114,13 +117,14 @@ class ReleaseView:
 
     def _now_shown(self) -> RenderableType:
         with self._lock:
-            return shown(
+            state = shown(
                 self._progress,
                 activity=self._activity,
                 now=self._now(),
                 planned_seconds=self._planned,
                 ascii_only=_ascii_only(self._console),
             )
+        return Group(state, self._below()) if self._below is not None else state
 
 
 def shown(

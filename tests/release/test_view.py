@@ -222,6 +222,16 @@ def test_a_terminal_shows_the_newest_state_below_the_news() -> None:
     assert f"{ESCAPE}[34m" in text, "blue is blue"
 
 
+def test_a_chart_can_stand_below_the_state() -> None:
+    with terminal() as (console, written):
+        with ReleaseView(console, now=lambda: AT, below=lambda: "the chart") as view:
+            view.event(RELEASE[0])
+            assert view._live is not None
+            view._live.refresh()
+        plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written())
+    assert re.search(r"Release 7  SCALING  0:00\s+the chart", plain)
+
+
 def test_no_color_is_respected_on_a_terminal() -> None:
     with terminal(NO_COLOR="1") as (console, written):
         with ReleaseView(console, now=lambda: AT) as view:
