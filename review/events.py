@@ -51,6 +51,7 @@ DEEPEST = 50
 # Two secrets have to be told apart to see that one has changed; the hashes are taken out again when the
 # values are put into words, so this key protects nothing.
 _TELLING = b"told apart"
+_RANDOM_SUFFIX = re.compile(r"([-_.]?)[0-9a-f]{7}(\.fifo)?")
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m|<\{%[^%]*%\}>")
 
 
@@ -143,10 +144,10 @@ def _without_random_names(steps: Iterable[StepEventMetadata]) -> Callable[[Any],
         old = (step.old.inputs or {}) if step.old else {}
         if new and new.custom and step.op not in (OpType.SAME, OpType.UPDATE):
             for key, value in (new.inputs or {}).items():
-                if isinstance(value, str) and old.get(key) != value:
-                    found = re.fullmatch(f"({re.escape(name)}[-_.]?)[0-9a-f]{{7}}(\\.fifo)?", value)
+                if isinstance(value, str) and value.startswith(name) and old.get(key) != value:
+                    found = _RANDOM_SUFFIX.fullmatch(value.removeprefix(name))
                     if found:
-                        made_up[value] = f"{found[1]}[random]"
+                        made_up[value] = f"{name}{found[1]}[random]"
     if not made_up:
         return lambda value: value
     pattern = re.compile("|".join(map(re.escape, sorted(made_up, key=len, reverse=True))))

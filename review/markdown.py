@@ -6,13 +6,13 @@ first, then its properties. What does not fit is counted by type, and is in the 
 Everything that comes from outside stands in code or is escaped: no value becomes markup, a link or a mention.
 """
 
-import html
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from review.changes import Change, Drift, Operation, PropertyChange
+from review.escaping import brief, code, in_html, prose
 from review.policy_findings import PolicyFinding
 from review.report import Check, CostDelta, Report
 from review.wording import consequence, cut, fate, short_type, shown, visible
@@ -23,10 +23,8 @@ LIMIT = 64_000
 RESERVE = 2_000
 # So many failed checks are spelled out, as far as there is room; all of them are counted.
 LISTED_CHECKS = (10, 3, 0)
-LONGEST_MESSAGE = 300
 LONGEST_ERROR = 6_000
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 _TITLES = {
     Operation.REPLACE: "Replaced",
     Operation.DELETE: "Deleted",
@@ -47,35 +45,13 @@ def render(report: Report, limit: int = LIMIT) -> str:
     """The comment, in at most `limit` bytes of UTF-8."""
     tail = "\n\n".join([*_costs(report.costs), _footer(report)])
     for listed in LISTED_CHECKS:
-        summary = [_headline(report), *_checks(report, listed), _counts(report)]
-        head = "\n\n".join([marker(report.stack), *summary])
+        counts = [_counts(report)] if report.plan else []
+        head = "\n\n".join([marker(report.stack), _headline(report), *_checks(report, listed), *counts])
         if _size(head) + _size(tail) + RESERVE < limit:
             break
     room = limit - _size(head) - _size(tail) - RESERVE
     body = _fitted(_sections(report), room)
     return "\n\n".join(part for part in (head, body, tail) if part) + "\n"
-
-
-def code(text: str, *, table: bool = False) -> str:
-    """The text as code, whatever is in it."""
-    text = visible(text)
-    if table and "|" in text:
-        # A table splits its cells before it looks for code.
-        return f"<code>{re.sub(r'[^A-Za-z0-9 ,;=]', lambda match: f'&#{ord(match[0])};', text)}</code>"
-    fence = "`" * (max((len(run) for run in re.findall(r"`+", text)), default=0) + 1)
-    edge = " " if text[:1] in ("`", " ") or text[-1:] in ("`", " ") else ""
-    return f"{fence}{edge}{text}{edge}{fence}" if text else ""
-
-
-def prose(text: str) -> str:
-    """The text as words: no markup, no link to a person or an issue."""
-    escaped = _SPECIAL.sub(r"\\\1", html.escape(visible(text), quote=False))
-    return re.sub(r"(@|\\#|://|www(?=\.))", "\\1\u200b", escaped)
-
-
-def brief(text: str, longest: int = LONGEST_MESSAGE) -> str:
-    """The text in one line, cut."""
-    return cut(visible(text), longest)
 
 
 def _headline(report: Report) -> str:
@@ -86,22 +62,29 @@ def _headline(report: Report) -> str:
 
 def _checks(report: Report, listed: int) -> list[str]:
     """The failed checks: the engine's own words apart, for they have many lines."""
-    blocks = []
-    failed = [check for check in report.failed if check.about or report.plan is not None]
-    if failed:
-        many = "check" if len(failed) == 1 else "checks"
-        lines = ["> [!CAUTION]", f"> **{len(failed)} {many} failed.**"]
-        lines += [f"> - {_check(check)}" for check in failed[:listed]]
-        if len(failed) > listed:
-            lines.append(f"> - and {len(failed) - listed} more")
-        blocks.append("\n".join(lines))
-    blocks += [_block(check) for check in report.failed if check not in failed]
-    return blocks
+    if report.plan is None:
+        return [_block(check) for check in report.failed]
+    if not report.failed:
+        return []
+    many = "check" if len(report.failed) == 1 else "checks"
+    lines = ["> [!CAUTION]", f"> **{len(report.failed)} {many} failed.**"]
+    explained = set()
+    for check in report.failed[:listed]:
+        # The same is mended the same way: that is said once.
+        lines.append(f"> - {_check(check, remedy=check.title not in explained)}")
+        explained.add(check.title)
+    if len(report.failed) > listed:
+        lines.append(f"> - and {len(report.failed) - listed} more")
+    return ["\n".join(lines)]
 
 
-def _check(check: Check) -> str:
-    said = f"**{prose(check.title)}**: {prose(brief(check.message))}."
-    return said + (f" To mend it: {_with_code(brief(check.remedy))}." if check.remedy else "")
+def _check(check: Check, *, remedy: bool) -> str:
+    said = f"**{prose(check.title)}**: {_sentence(prose(brief(check.message)))}"
+    return f"{said} {_sentence(_with_code(brief(check.remedy)))}" if remedy and check.remedy else said
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _with_code(text: str) -> str:
@@ -114,9 +97,8 @@ def _block(check: Check) -> str:
     text = cut(check.message, LONGEST_ERROR)
     fence = "`" * max(3, max((len(run) for run in re.findall(r"`+", text)), default=0) + 1)
     lines = "\n".join(visible(line) for line in text.splitlines())
-    return (
-        f"> [!CAUTION]\n> **{prose(check.title)}.** {prose(check.remedy)}.\n\n{fence}text\n{lines}\n{fence}"
-    )
+    said = f"> [!CAUTION]\n> **{prose(check.title)}.** {_sentence(prose(check.remedy))}"
+    return f"{said}\n\n{fence}text\n{lines}\n{fence}"
 
 
 def _counts(report: Report) -> str:
@@ -219,55 +201,56 @@ def _joined(lines: Iterable[str]) -> list[str]:
 
 def _change(change: Change) -> _Item:
     kind = short_type(change.type)
-    said = [f"<code>{_html(change.name)}</code> {_html(kind)}"]
+    said = [f"<code>{in_html(change.name)}</code> {in_html(kind)}"]
     if change.component:
-        said.append(f"in {_html('/'.join(change.component))}")
+        said.append(f"in {in_html('/'.join(change.component))}")
     if change.because:
         said.append(
-            "because of " + ", ".join(f"<code>{_html(brief(key, 80))}</code>" for key in change.because)
+            "because of " + ", ".join(f"<code>{in_html(brief(key, 80))}</code>" for key in change.because)
         )
     if change.loses:
-        said.append(f"<b>{_html(consequence(change))}</b>")
-    return _folded(
-        kind, " · ".join(said), change.properties, change.id, new=change.operation is Operation.CREATE
-    )
+        said.append(f"<b>{in_html(consequence(change))}</b>")
+    heads = ("property", "value") if change.operation is Operation.CREATE else ("property", "before", "after")
+    return _folded(kind, " · ".join(said), change.properties, change.id, heads)
 
 
 def _drift(drift: Drift) -> _Item:
     kind = short_type(drift.type)
-    said = f"<code>{_html(drift.name)}</code> {_html(kind)} · {_html(fate(drift))}"
-    return _folded(kind, said, drift.properties, "")
+    said = f"<code>{in_html(drift.name)}</code> {in_html(kind)} · {in_html(fate(drift))}"
+    return _folded(kind, said, drift.properties, "", heads=("property", "in the state", "found"))
 
 
 def _folded(
-    kind: str, said: str, properties: Sequence[PropertyChange], id_: str, *, new: bool = False
+    kind: str,
+    said: str,
+    properties: Sequence[PropertyChange],
+    id_: str,
+    heads: Sequence[str] = ("property", "before", "after"),
 ) -> _Item:
+    """An item whose properties are folded under its line."""
     line = f"- {said}"
-    inner = []
-    if id_:
-        inner.append(f"{code(brief(id_))}\n")
+    inner = [f"{code(brief(id_))}\n"] if id_ else []
     if properties:
-        inner.append(_table(properties, new=new))
+        inner.append(_table(properties, heads))
     if not inner:
         return _Item(kind=kind, line=line, full=line)
     body = "\n".join(inner)
     return _Item(kind=kind, line=line, full=f"<details><summary>{said}</summary>\n\n{body}\n\n</details>")
 
 
-def _table(properties: Sequence[PropertyChange], *, new: bool) -> str:
-    def cell(value: str | None) -> str:
-        text = shown(value)
-        return "" if text is None else code(text, table=True)
+def _table(properties: Sequence[PropertyChange], heads: Sequence[str]) -> str:
+    """A row for each property; under two heads only what it becomes."""
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for each in properties:
+        name = code(each.path, table=True) + (" (replaces)" if each.replaces else "")
+        values = [each.before, each.after][-len(heads) + 1 :]
+        rows.append(f"| {' | '.join([name, *map(_cell, values)])} |")
+    return "\n".join(rows)
 
-    if new:
-        rows = [f"| {code(each.path, table=True)} | {cell(each.after)} |" for each in properties]
-        return "\n".join(["| property | value |", "|---|---|", *rows])
-    rows = [
-        f"| {code(each.path, table=True)}{' (replaces)' if each.replaces else ''} "
-        f"| {cell(each.before)} | {cell(each.after)} |"
-        for each in properties
-    ]
-    return "\n".join(["| property | before | after |", "|---|---|---|", *rows])
+
+def _cell(value: str | None) -> str:
+    text = shown(value)
+    return "" if text is None else code(text, table=True)
 
 
 def _finding(finding: PolicyFinding) -> _Item:
@@ -276,8 +259,8 @@ def _finding(finding: PolicyFinding) -> _Item:
     state = f" (waived: {prose(finding.waived)})" if finding.waived is not None else state
     about = f"{code(finding.id)} {prose(finding.severity)}, {code(name)}{state}"
     line = f"- {about}: {prose(brief(finding.message))}"
-    remedy = f" {prose(brief(finding.remedy))}" if finding.remedy else ""
-    return _Item(kind="findings", line=line, full=line + remedy)
+    remedy = f" {_sentence(prose(brief(finding.remedy)))}" if finding.remedy else ""
+    return _Item(kind="findings", line=line, full=f"{line.rstrip('.')}.{remedy}")
 
 
 def _costs(costs: Sequence[CostDelta]) -> list[str]:
@@ -314,10 +297,6 @@ def _footer(report: Report) -> str:
         f"Plan {code(report.plan.digest)}\n\n"
         f"<sub>To apply exactly this: {code(apply)}. State {code(report.plan.state[:12])}; {read}.</sub>"
     )
-
-
-def _html(text: str) -> str:
-    return html.escape(visible(text)).replace("@", "&#64;\u200b")
 
 
 def _size(text: str) -> int:

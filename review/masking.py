@@ -11,6 +11,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -42,6 +43,7 @@ _LOOKS_SECRET = re.compile(
 _KEYED = re.compile(r"\[secret:[0-9a-f]{16}\]")
 _REFERENCE = re.compile(r"^(arn:aws[a-z-]*:|urn:pulumi:)")
 # A list of settings by name: container environments, parameters of a database.
+_OPENING = ("{", "[")
 _NAME_KEYS = ("name", "key", "Name", "Key", "parameterName")
 _VALUE_KEYS = ("value", "Value", "parameterValue")
 
@@ -57,6 +59,8 @@ class Masker:
         given = {part for secret in secrets for part in (secret, *secret.splitlines())}
         self._whole = {secret for secret in given if secret.strip()}
         self._key = key
+        # Names of properties and much of their values come again and again.
+        self._seen: dict[str, str] = {}
         within = {form for secret in self._whole for form in _forms(secret)}
         # The longest first: one secret may begin with another.
         ordered = sorted(within, key=lambda form: (-len(form), form))
@@ -72,6 +76,12 @@ class Masker:
 
     def text(self, text: str) -> str:
         """The text without what is known to be secret or looks it."""
+        found = self._seen.get(text)
+        if found is None:
+            found = self._seen[text] = self._text(text)
+        return found
+
+    def _text(self, text: str) -> str:
         if text in self._whole:
             return self._stand_in(text)
         if self._within:
@@ -109,11 +119,14 @@ class Masker:
         }
 
 
+@lru_cache(maxsize=4096)
+def _is_secret_name(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name)) and not _ABOUT_A_SECRET.search(name)
+
+
 def names_a_secret(name: str, value: Any) -> bool:
     """Whether a value under this name is a secret. Switches and references to a secret are none."""
-    if not name or isinstance(value, bool) or not _SECRET_NAME.search(name):
-        return False
-    if _ABOUT_A_SECRET.search(name):
+    if isinstance(value, bool) or not _is_secret_name(name):
         return False
     return not (isinstance(value, str) and (_REFERENCE.match(value) or value in ("", "true", "false")))
 
@@ -125,7 +138,7 @@ def unkeyed(text: str) -> str:
 
 def as_document(text: str) -> Any:
     """The list or mapping that the text is JSON of, or None."""
-    if text.lstrip()[:1] not in ("{", "["):
+    if not text.startswith(_OPENING) and not text.lstrip().startswith(_OPENING):
         return None
     try:
         found = json.loads(text)

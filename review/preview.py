@@ -96,7 +96,7 @@ def preview(request: Request, say: Say, today: date | None = None) -> Report:
             configuration=configuration_version(configuration),
             refreshed=request.refresh,
         )
-        judgement = request.judge(events) if request.judge else judgement
+        judgement = _masked(request.judge(events), masker) if request.judge else judgement
     report = compose(
         reading,
         project=project,
@@ -122,6 +122,15 @@ def preview_all(requests: Sequence[Request], say: Say, today: date | None = None
 
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="preview") as pool:
         return list(pool.map(lambda request: preview(request, say_whole, today), requests))
+
+
+def _masked(judgement: Judgement, masker: Masker) -> Judgement:
+    """What is said of a property may quote its value."""
+    findings = (
+        replace(each, message=masker.text(each.message), remedy=masker.text(each.remedy))
+        for each in judgement.findings
+    )
+    return replace(judgement, findings=tuple(findings))
 
 
 def failed(stack: str, project: str, words: str, today: date) -> Report:

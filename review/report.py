@@ -157,7 +157,7 @@ def _engine_checks(reading: Reading, plan: Plan | None) -> list[Check]:
     if plan is not None:
         return []
     said = "\n".join(reading.errors) or "the engine ended without a word of why"
-    remedy = "mend what it says and preview again; nothing was changed"
+    remedy = "mend what is said here, and preview again; nothing was changed"
     return [Check(passed=False, title="The preview failed", about="", message=said, remedy=remedy)]
 
 
@@ -171,16 +171,15 @@ def _loss_check(change: Change, allowances: Sequence[Allowance], today: date) ->
     what = f"{operation} of {change.type} {change.name}"
     if change.operation is Operation.REPLACE and change.because:
         what += f", because of {', '.join(change.because)}"
-    kept = "; AWS keeps the old one" if change.retained else ""
     if allowed and allowed.expires >= today:
         message = f"{what}: allowed until {allowed.expires}, because {allowed.reason}"
         return Check(passed=True, title="Loses " + str(change.loses), about=change.urn, message=message)
-    message = f"{what}: loses {change.loses}{kept}"
+    message = what + ("; AWS keeps the old one" if change.retained else "")
     if allowed:
-        message += f"; it was allowed until {allowed.expires}"
+        message += f"; it was allowed until {allowed.expires}, because {allowed.reason}"
     remedy = (
-        f"if it is meant: add `{{resource: {change.name}, operation: {operation}, reason: …, expires: …}}` "
-        "to `switchyard:allow` in the stack's settings; if not: take the change back"
+        f"if that is meant, add `{{resource: {change.name}, operation: {operation}, reason: …, expires: …}}` "
+        "to `switchyard:allow` in the stack's settings; if not, take the change back"
     )
     return Check(
         passed=False, title="Loses " + str(change.loses), about=change.urn, message=message, remedy=remedy

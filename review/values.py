@@ -30,6 +30,7 @@ _UNKNOWN_IDS = re.compile(
     "|030794c1-ac77-496b-92df-f27374a8bd58|e48ece36-62e2-4504-bad9-02848725956a"
     "|dd056dcd-154b-4c76-9bd3-c8f88648b5ff"
 )
+_SHORTEST_UNKNOWN = 36
 _STEP = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+|\*)\]|\.?([^.\[\]]+)')
 _PLAIN_KEY = re.compile(r"^[A-Za-z_][\w-]*$")
 # Lists whose entries have a name of their own read better by it than by position.
@@ -41,10 +42,18 @@ def parse(path: str) -> Path:
     steps: list[Step] = []
     for quoted, index, plain in _STEP.findall(path):
         if quoted:
-            steps.append(quoted.replace('\\"', '"'))
+            steps.append(_unquoted(quoted))
         else:
             steps.append(int(index) if index.isdigit() else index or plain)
     return tuple(steps)
+
+
+def _unquoted(text: str) -> str:
+    try:
+        found: str = json.loads(f'"{text}"')
+    except ValueError:
+        return text
+    return found
 
 
 def spelled(path: Path) -> str:
@@ -136,7 +145,7 @@ def _scalars(entries: Sequence[Any]) -> bool:
 def with_unknowns(value: Any) -> Any:
     """The value with the engine's marks for what it can't know yet put into words."""
     if isinstance(value, str):
-        return _UNKNOWN_IDS.sub(UNKNOWN, value)
+        return _UNKNOWN_IDS.sub(UNKNOWN, value) if len(value) >= _SHORTEST_UNKNOWN else value
     if isinstance(value, Mapping):
         return {key: with_unknowns(entry) for key, entry in value.items()}
     if isinstance(value, list):

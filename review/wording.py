@@ -22,6 +22,8 @@ def visible(text: str) -> str:
 
     A right-to-left mark or a zero-width space may make a value look like another.
     """
+    if text.isprintable():
+        return text
     return "".join(
         f"\\u{{{ord(character):x}}}"
         if unicodedata.category(character) in ("Cf", "Cc", "Zl", "Zp")
@@ -57,5 +59,5 @@ def fate(drift: Drift) -> str:
     if drift.gone:
         return "is not there any more" + ("; this plan makes it again" if drift.undone else "")
     if drift.writer:
-        return f"{drift.writer} writes this; the program leaves it alone"
+        return f"{drift.writer} may write this; the program leaves it alone"
     return "this plan changes it back" if drift.undone else "the program leaves it as it is"
