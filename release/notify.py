@@ -57,6 +57,7 @@ class Notifications:
 
     Use it as a context, or call `close`: at the end of a command the last message is still under way.
 
+    lacking: why a channel that the settings want is not there; said when there is something to tell.
     warn: hears of what could not be sent.
     """
 
@@ -65,8 +66,11 @@ class Notifications:
         channels: Sequence[Channel],
         *,
         github: GithubDeployments | None = None,
+        lacking: str | None = None,
         warn: Say = log.warning,
     ) -> None:
+        self._lacking = lacking
+        self._warn = warn
         self._closed = False
         self._senders = [(channel, _Sender(channel.name, warn)) for channel in channels]
         self._github = (github, _Sender("GitHub", warn)) if github is not None else None
@@ -82,6 +86,9 @@ class Notifications:
 
     def observe(self, event: Mapping[str, Any]) -> None:
         """Sets GitHub's deployment status when the release comes into another phase, is held or ends."""
+        if self._lacking is not None:
+            self._warn(self._lacking)
+            self._lacking = None
         if self._github is None:
             return
         github, sender = self._github
@@ -135,9 +142,15 @@ class _Sender:
         self._warn = warn
         self._waiting: queue.Queue[Callable[[], None] | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._run, name=f"tell {name}", daemon=True)
-        self._thread.start()
+        self._begun = False
+        self._beginning = threading.Lock()
 
     def put(self, send: Callable[[], None]) -> None:
+        with self._beginning:
+            if not self._begun:
+                # Most commands have nothing to tell.
+                self._begun = True
+                self._thread.start()
         try:
             self._waiting.put_nowait(send)
         except queue.Full:
@@ -151,6 +164,8 @@ class _Sender:
             self._say(f"{WAITING} messages were never sent")
 
     def join(self, deadline: float) -> None:
+        if not self._begun:
+            return
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             self._say(f"no end in sight, {self._waiting.qsize()} messages still wait")
@@ -204,12 +219,12 @@ def herald_of(
     if settings.slack_webhook_secret is not None:
         secret = secret_id(settings.slack_webhook_secret, parts.name_prefix)
         channels.append(SlackWebhook(clients.secretsmanager, secret))
-    github = None
+    github = lacking = None
     if settings.github_repository is not None:
         token, commit = found.get("GITHUB_TOKEN", ""), commit or found.get("GITHUB_SHA", "")
         missing = [name for name, value in (("GITHUB_TOKEN", token), ("commit", commit)) if not value]
         if missing:
-            warn(f"no deployment status on GitHub: there is no {' and no '.join(missing)}")
+            lacking = f"no deployment status on GitHub: there is no {' and no '.join(missing)}"
         else:
             github = GithubDeployments(
                 repository=settings.github_repository,
@@ -218,7 +233,7 @@ def herald_of(
                 environment=stack,
                 api=found.get("GITHUB_API_URL", GITHUB_API),
             )
-    return Notifications(channels, github=github, warn=warn)
+    return Notifications(channels, github=github, lacking=lacking, warn=warn)
 
 
 def secret_id(reference: str, name_prefix: str) -> str:
