@@ -69,6 +69,10 @@ def until_served(edge: Edge, path: str, status: int = 200) -> None:
     until(lambda: get(edge, path)[0] == status, f"{path} gives {status}")
 
 
+def until_gone(edge: Edge, colour: str, port: int) -> None:
+    until(lambda: port not in edge.states(edge.groups[colour]), f"{colour}'s target has drained")
+
+
 def versions(edge: Edge, path: str, times: int) -> Counter[str]:
     connection = HTTPConnection(edge.address, 8080, timeout=20)
     found: Counter[str] = Counter()
@@ -141,6 +145,38 @@ def test_a_shift_under_load_loses_no_request(edge: Edge) -> None:
     assert (total.ok, dict(total.failed), report.samples) == (total.sent, {}, [])
     assert min(total.versions["blue"], total.versions["green"]) > 100
     assert max(total.latencies) > 1.9, "the slow requests were not slow, so they proved nothing"
+
+
+def test_whole_cutovers_under_load_lose_no_request(edge: Edge) -> None:
+    """New server, shift, drain, and the old server ends as soon as the load balancer says that it may."""
+    rule = edge.rule(5, edge.forward(100, 0), path="/cutover*")
+    old = Server("0")
+    old.__enter__()
+    edge.register(edge.groups["blue"], old.port)
+    edge.until_healthy(edge.groups["blue"], old.port)
+    until_served(edge, "/cutover")
+    load = Load(f"{edge.url}/cutover", rate_per_second=200, slow_share=0.02, slow_path="/slow?seconds=1")
+    with load.background() as report:
+        for number, live, idle in ((1, "blue", "green"), (2, "green", "blue"), (3, "blue", "green")):
+            new = Server(str(number))
+            new.__enter__()
+            edge.register(edge.groups[idle], new.port)
+            edge.until_healthy(edge.groups[idle], new.port)
+            edge.shift(rule, *((0, 100) if idle == "green" else (100, 0)))
+            time.sleep(0.3)
+            edge.deregister(edge.groups[live], old.port)
+            until(
+                lambda leaving=leaving: leaving[1] not in edge.states(leaving[0]), "the old one has drained"
+            )
+            old.__exit__(None, None, None)
+            old = new
+    edge.elbv2.delete_rule(RuleArn=rule)
+    edge.deregister(edge.groups["green"], old.port)
+    old.__exit__(None, None, None)
+    total = report.total
+    assert (total.ok, dict(total.failed), report.samples) == (total.sent, {}, [])
+    assert set(total.versions) >= {"0", "1", "2", "3"}
+    assert max(total.latencies) > 0.99
 
 
 def test_a_drained_target_gets_no_new_request_and_finishes_the_old(edge: Edge) -> None:
