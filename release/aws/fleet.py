@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
     from mypy_boto3_application_autoscaling.type_defs import SuspendedStateTypeDef
     from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_ecs.type_defs import ServiceTypeDef
     from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
 
 What = Literal["none", "in", "all"]
@@ -73,12 +74,9 @@ class EcsFleet:
         """How the colour is now. Raises NeedsPerson for an ECS service or target group that is gone."""
         name = self._parts.service(service).ecs_services[colour]
         with asking(f"look at the ECS service {name}"):
-            answer = self._ecs.describe_services(cluster=self._parts.cluster, services=[name])
-            found = [one for one in answer["services"] if one["serviceName"] == name]
-            if not found or found[0]["status"] != "ACTIVE":
-                raise _gone(name, answer)
-            desired, running = found[0]["desiredCount"], found[0]["runningCount"]
-            deployments = found[0]["deployments"]
+            found = self._service(name)
+            desired, running = found["desiredCount"], found["runningCount"]
+            deployments = found["deployments"]
         targets = self._targets(service, colour)
         return ColourState(
             desired=desired,
@@ -89,12 +87,20 @@ class EcsFleet:
         )
 
     def scale(self, service: str, colour: Colour, count: int) -> None:
-        """Sets the desired count, and nothing else of the ECS service."""
+        """Sets the desired count, and nothing else of the ECS service.
+
+        A colour that wakes from nothing gets a deployment of its own: ECS's circuit breaker watches only a
+        deployment that is under way, and would let tasks that can't start crash for ever.
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+        """
         if count < 0:
             raise ValueError(f"{service} {colour} can't have {count} tasks: give 0 or more")
         name = self._parts.service(service).ecs_services[colour]
         with asking(f"set the desired count of the ECS service {name} to {count}"):
-            answer = self._ecs.update_service(cluster=self._parts.cluster, service=name, desiredCount=count)
+            wakes = count > 0 and self._service(name)["desiredCount"] == 0
+            answer = self._ecs.update_service(
+                cluster=self._parts.cluster, service=name, desiredCount=count, forceNewDeployment=wakes
+            )
             now = answer["service"]["desiredCount"]
         if now != count:
             raise Unavailable(
@@ -124,6 +130,13 @@ class EcsFleet:
         """Least number of tasks of a colour that takes traffic, as the settings say."""
         self._parts.service(service)
         return self._minimums[service]
+
+    def _service(self, name: str) -> "ServiceTypeDef":
+        answer = self._ecs.describe_services(cluster=self._parts.cluster, services=[name])
+        found = [one for one in answer["services"] if one["serviceName"] == name]
+        if not found or found[0]["status"] != "ACTIVE":
+            raise _gone(name, answer)
+        return found[0]
 
     def _targets(self, service: str, colour: Colour) -> Counter[str]:
         """How many targets of the colour are in each state."""

@@ -237,6 +237,19 @@ class TestFleet:
         counts = {service["serviceName"]: service["desiredCount"] for service in found}
         assert counts == {f"{API}-blue": 2, f"{API}-green": 7, f"{WEB}-blue": 2, f"{WEB}-green": 2}
 
+    def test_a_colour_that_wakes_gets_a_deployment_that_the_circuit_breaker_watches(
+        self, stack: Stack
+    ) -> None:
+        sent: list[bool] = []
+        engine = fleet(stack)
+        vars(engine)["_ecs"].meta.events.register(
+            "provide-client-params.ecs.UpdateService",
+            lambda params, **_: sent.append(params["forceNewDeployment"]),
+        )
+        for count in (0, 3, 5, 0):
+            engine.scale("api", "green", count)
+        assert sent == [False, True, False, False], "a running deployment must not be rolled over"
+
     def test_fewer_than_no_tasks_is_a_mistake(self, stack: Stack) -> None:
         with pytest.raises(ValueError, match="can't have -1 tasks"):
             fleet(stack).scale("api", "green", -1)
