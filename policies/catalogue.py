@@ -27,10 +27,8 @@ NOT_JUDGED: Mapping[str, str] = {
     "EC2.172": "a setting of the VPCs of an account and region; it would close the load balancer too",
     "ECS.16": "about task sets; colours are services of their own",
     **dict.fromkeys(("EKS.1", "EKS.2", "EKS.3", "EKS.8"), _EKS),
-    **dict.fromkeys(
-        ("RDS.7", "RDS.12", "RDS.14", "RDS.15", "RDS.16", "RDS.19", "RDS.24", "RDS.27", "RDS.35"), _CLUSTERS
-    ),
-    **dict.fromkeys(("RDS.34", "RDS.37", "RDS.45", "RDS.47", "RDS.48"), _AURORA),
+    **dict.fromkeys((f"RDS.{number}" for number in (7, 12, 15, 16, 19, 24, 27, 35, 47, 48)), _CLUSTERS),
+    **dict.fromkeys((f"RDS.{number}" for number in (14, 34, 37, 45)), _AURORA),
     "RDS.43": "the program declares no proxy",
     **dict.fromkeys((f"DocumentDB.{number}" for number in (1, 2, 4, 5, 6)), _DOCUMENTS),
     "S3.1": _ACCOUNT,

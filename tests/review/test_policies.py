@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from localcloud.paths import PROJECT
 from policies.catalogue import CONTROLS, NOT_JUDGED
 from policies.controls import balancing, containers, databases, identity, network, storage
 from policies.model import UNKNOWN, Control, Resource, Severity, Stack, given, is_true, items, one_of, value
@@ -340,6 +341,15 @@ def test_every_control_of_the_list_is_judged_or_says_why_not() -> None:
     assert set(BY_ID) | set(NOT_JUDGED) == WANTED
     assert not set(BY_ID) & set(NOT_JUDGED), "what is judged needs no excuse"
     assert len(BY_ID) == len(CONTROLS), "two controls have one name"
+
+
+def test_the_page_on_policy_names_every_control() -> None:
+    page = (PROJECT / "docs" / "policy.md").read_text()
+    for control in CONTROLS:
+        assert f"| [{control.id}]({control.url}) | {control.title} | {control.severity.value} |" in page
+    for id_, reason in NOT_JUDGED.items():
+        row = next((line for line in page.splitlines() if line.endswith(f"| {reason} |")), "")
+        assert id_ in row.replace("|", ",").replace(" ", "").split(","), f"{id_} has no row"
 
 
 def test_every_control_has_a_case_that_breaks_it() -> None:
