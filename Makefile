@@ -5,7 +5,7 @@ BIN := .venv/bin
 # The stamp says for which requirements the environment was made.
 STAMP := .venv/.installed
 
-.PHONY: help up down status test unit lint format bench lock install clean
+.PHONY: help up down demo status test unit lint format bench lock install clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ up: $(STAMP) ## Bring the platform up on the embedded cloud
 
 down: $(STAMP) ## Stop the embedded cloud; all that was deployed to it is gone
 	$(BIN)/switchyard cloud stop
+
+demo: $(STAMP) ## Release a good version and a bad one under load, and draw what happens
+	$(BIN)/switchyard demo
 
 status: $(STAMP) ## Show what is up: resources, colours, weights
 	$(BIN)/switchyard status

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import psutil
 
@@ -189,12 +190,16 @@ def environment(account: str = DEFAULT_ACCOUNT) -> dict[str, str]:
     return found
 
 
-def ensure_certificate(arn: str) -> None:
+def ensure_certificate(arn: str) -> Path:
     """Makes the cloud hold a self-signed certificate under this ARN of ACM, unless it holds one.
+
+    Returns the file that it is in, for clients to trust.
 
     Raises CloudNotRunning, and CloudError for what is not the ARN of a certificate.
     """
-    _ask(running(), f"certificate/{arn}")
+    file = WORKSPACE / f"certificate-{arn.rpartition('/')[2]}.pem"
+    file.write_text(_ask(running(), f"certificate/{arn}")["certificate"])
+    return file
 
 
 def exports(variables: Mapping[str, str]) -> str:

@@ -27,6 +27,8 @@ class Second:
     """What was sent in one second, and what became of it.
 
     failed: by kind: `status` (400 and above), `refused`, `reset`, `timeout`.
+    versions: by version, the answers; errors: by version, those of them that failed, and under "" what
+        nobody answered.
     latencies: seconds until the whole answer was there, for the requests that went well.
     """
 
@@ -34,6 +36,7 @@ class Second:
     ok: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     versions: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
 
     def percentile(self, percent: float) -> float | None:
@@ -60,6 +63,7 @@ class Report:
             total.ok += second.ok
             total.failed.update(second.failed)
             total.versions.update(second.versions)
+            total.errors.update(second.errors)
             total.latencies += second.latencies
         return total
 
@@ -193,17 +197,19 @@ class Load:
             async with self._session.get(self._slow_url if slow else self._url) as answer:
                 await answer.read()
         except (aiohttp.ClientError, OSError) as error:
-            self._fail(second, _kind(error), repr(error))
+            self._fail(second, _kind(error), "", repr(error))
             return
-        second.versions[answer.headers.get(VERSION_HEADER, "")] += 1
+        version = answer.headers.get(VERSION_HEADER, "")
+        second.versions[version] += 1
         if answer.status >= 400:
-            self._fail(second, "status", f"{answer.status} {answer.reason}")
+            self._fail(second, "status", version, f"{answer.status} {answer.reason}")
             return
         second.ok += 1
         second.latencies.append(time.monotonic() - begun)
 
-    def _fail(self, second: Second, kind: str, words: str) -> None:
+    def _fail(self, second: Second, kind: str, version: str, words: str) -> None:
         second.failed[kind] += 1
+        second.errors[version] += 1
         if len(self.report.samples) < SAMPLES:
             self.report.samples.append(f"{kind}: {words}")
 

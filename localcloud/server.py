@@ -148,7 +148,7 @@ class Application:
             elif what == "listeners" and self.plane:
                 answer = {"listeners": [asdict(listener) for listener in self.plane.listeners()]}
             elif what == "certificate":
-                answer = {"arn": hold_certificate(named)}
+                answer = {"certificate": hold_certificate(named)}
             elif what != "health":
                 status, answer = HTTPStatus.NOT_FOUND, {"error": f"no such path: {path}"}
         except (RuntimeError, ValueError) as error:

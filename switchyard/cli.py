@@ -137,6 +137,20 @@ def status(stack: StackName = "local", as_json: AsJson = False) -> None:
 
 
 @app.command()
+def demo(
+    rate: Annotated[float, typer.Option(min=1, max=500, help="Requests per second.")] = 60,
+    folder: Annotated[Path | None, typer.Option("--out", help="Where pictures and records go.")] = None,
+) -> None:
+    """Show a good release and a bad one under load, on the embedded cloud. Keeps pictures and records."""
+    from switchyard import demo as demo_module
+
+    with progress() as say:
+        files = demo_module.run(out, rate_per_second=rate, say=say, out=folder or demo_module.OUTPUT)
+    for file in files:
+        out.print(str(file), markup=False, soft_wrap=True)
+
+
+@app.command()
 def recover(stack: StackName = "local") -> None:
     """Mend a stack after an update that was killed: its dead lock, and what was being created.
 

@@ -181,8 +181,9 @@ class ReleasedStack:
                 checks={name: service.checks for name, service in services.items()},
                 period_seconds=period,
                 settle_seconds=period,
+                began=self._began,
             ),
-            verifier=SmokeChecks(services),
+            verifier=SmokeChecks(services, ca_file=self._ca_file()),
             migrator=TaskMigrator(
                 tasks=OneOffTasks(
                     ecs=clients.ecs, logs=clients.logs, images=self.images, parts=parts, clock=clock
@@ -194,6 +195,15 @@ class ReleasedStack:
             clock=clock,
             test_url=parts.test_url,
         )
+
+    def _began(self) -> datetime | None:
+        release = self.store.current()
+        return release.created_at if release else None
+
+    def _ca_file(self) -> Path | None:
+        """What to trust beside the system's authorities: the embedded cloud signs its certificates itself."""
+        arn = self.settings.edge.certificate_arn
+        return cloud.ensure_certificate(arn) if arn and is_embedded(self.name) else None
 
     def _gates(self, program: PulumiProgram, alarms: StackAlarms, now: Callable[[], datetime]) -> StackGates:
         clients = self.clients

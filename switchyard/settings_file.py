@@ -4,13 +4,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SALT = "encryptionsalt:"
+
 
 @contextmanager
 def kept(file: Path, *, only: bool = True) -> Iterator[None]:
-    """Leaves the file as it was: the engine writes the embedded cloud's salt into it. only: else nothing."""
-    before = file.read_bytes() if only else None
+    """Takes out again what the engine writes into the file: the salt of the embedded cloud's state.
+
+    Whatever else changes in it meanwhile is a person's, and stays. only: False does nothing.
+    """
+    had_one = not only or SALT in file.read_text()
     try:
         yield
     finally:
-        if before is not None and file.read_bytes() != before:
-            file.write_bytes(before)
+        if not had_one:
+            lines = file.read_text().splitlines(keepends=True)
+            without = [line for line in lines if not line.startswith(SALT)]
+            if without != lines:
+                file.write_text("".join(without))

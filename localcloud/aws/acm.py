@@ -19,7 +19,7 @@ VALID_DAYS = 365
 def hold_certificate(arn: str) -> str:
     """Makes ACM hold a self-signed certificate for localhost under the ARN, unless it holds one.
 
-    Returns the ARN. Raises ValueError for what is not the ARN of a certificate.
+    Returns it as PEM, so that clients can trust it. Raises ValueError for what is not the ARN of one.
     """
     parts = ARN.fullmatch(arn)
     if parts is None:
@@ -32,7 +32,8 @@ def hold_certificate(arn: str) -> str:
     if arn not in held:
         certificate, key = _self_signed()
         held[arn] = CertBundle(account, certificate, key, region=region, arn=arn)
-    return arn
+    pem: bytes = held[arn].cert
+    return pem.decode()
 
 
 def _self_signed() -> tuple[bytes, bytes]:

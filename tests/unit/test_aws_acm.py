@@ -26,7 +26,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_certificate_is_held_in_the_account_and_the_region_of_its_arn() -> None:
     with mock_aws():
-        assert hold_certificate(ARN) == ARN
+        assert hold_certificate(ARN).startswith("-----BEGIN CERTIFICATE-----")
         found = boto3.client("acm", region_name="eu-central-1").describe_certificate(CertificateArn=ARN)
         elsewhere = boto3.client("acm", region_name="eu-west-1").list_certificates()
     certificate = found["Certificate"]
@@ -86,7 +86,9 @@ def asked(path: str) -> tuple[HTTPStatus, dict[str, Any]]:
 
 def test_the_cloud_makes_a_certificate_when_it_is_asked_for() -> None:
     with mock_aws():
-        assert asked(f"/_switchyard/certificate/{ARN}") == (HTTPStatus.OK, {"arn": ARN})
+        status, answer = asked(f"/_switchyard/certificate/{ARN}")
+        assert status == HTTPStatus.OK
+        x509.load_pem_x509_certificate(answer["certificate"].encode())
         listed = boto3.client("acm", region_name="eu-central-1").list_certificates()
     assert [found["CertificateArn"] for found in listed["CertificateSummaryList"]] == [ARN]
 

@@ -51,17 +51,17 @@ def raises(error: BaseException) -> Any:
 
 
 def test_start_says_where_the_cloud_is_and_how_to_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+    asked: list[tuple[int, float]] = []
 
-    def start(say: Any, port: int) -> Cloud:
+    def start(say: Any, port: int, speed: float) -> Cloud:
         say("Starting the AWS API")
-        asked.append(port)
+        asked.append((port, speed))
         return RUNNING
 
     monkeypatch.setattr(cloud, "start", start)
-    said = invoke("cloud", "start", "--port", "4566")
+    said = invoke("cloud", "start", "--port", "4566", "--speed", "3")
     assert said.exit_code == 0
-    assert asked == [4566]
+    assert asked == [(4566, 3.0)]
     assert said.stderr == "Starting the AWS API\n", "without a terminal each step is a line"
     assert said.stdout == (
         "The embedded cloud runs. AWS endpoint: http://127.0.0.1:4566\n"

@@ -12,6 +12,7 @@ from rich.console import Console
 from switchyard import embedded
 from switchyard.embedded import Watcher
 from switchyard.errors import DeploymentFailed
+from switchyard.settings_file import kept
 from tests.unit.test_status import FOUND
 
 URN = "urn:pulumi:local::switchyard::aws:ec2/vpc:Vpc::"
@@ -167,10 +168,27 @@ def test_the_stacks_file_is_left_as_it_was(tmp_path: Path) -> None:
     file.write_text("config: {}\n")
 
     def cut_off() -> None:
-        with embedded._kept(file):
+        with kept(file):
             file.write_text("config: {}\nencryptionsalt: v1:embedded\n")
             raise DeploymentFailed("cut off")
 
     with pytest.raises(DeploymentFailed):
         cut_off()
     assert file.read_text() == "config: {}\n", "the embedded cloud's salt is for no real stack"
+
+
+def test_what_a_person_changes_meanwhile_stays(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.prod.yaml"
+    file.write_text("config: {}\n")
+    with kept(file):
+        file.write_text("config: {a: 1}\nencryptionsalt: v1:embedded\n")
+    assert file.read_text() == "config: {a: 1}\n"
+
+
+@pytest.mark.parametrize("only", [True, False])
+def test_a_stacks_own_salt_stays(tmp_path: Path, only: bool) -> None:
+    file = tmp_path / "Pulumi.local.yaml"
+    file.write_text("encryptionsalt: v1:own\n" if only else "")
+    with kept(file, only=only):
+        file.write_text("encryptionsalt: v1:own\n")
+    assert file.read_text() == "encryptionsalt: v1:own\n"
