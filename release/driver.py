@@ -33,6 +33,7 @@ class Driver:
     say: one line of text after the other. observe: the same as data: `at`, `kind` (phase, weights, verdict,
         alarm, counts, held, ended), `number`, `reason`, and what belongs to the kind.
     heartbeat_seconds: how often a thread renews the lease; None where the clock is not the real one.
+    stop: ends the command between two actions once it is set, as `interrupt` does.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Driver:
         say: Say,
         observe: Observe = nobody,
         heartbeat_seconds: float | None = 15,
+        stop: threading.Event | None = None,
     ) -> None:
         self._ports = ports
         self._policy = policy
@@ -51,7 +53,7 @@ class Driver:
         self._say = say
         self._observe = observe
         self._heartbeat = heartbeat_seconds
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
 
     def interrupt(self) -> None:
         """Ends the command between two actions. The release stays as it is kept."""

@@ -223,6 +223,27 @@ def test_weights_that_others_moved_are_never_written_over() -> None:
     assert company.world.services["api"].production == {"blue": 60, "green": 40}
 
 
+def test_weights_that_others_moved_before_the_first_step_stay_theirs() -> None:
+    company = a_company()
+    after(company, 15, lambda: company.world.write("api", "production", {"blue": 60, "green": 40}))
+    assert held(company.driver().start(company.request("v2"))) is Hold.PERSON
+    assert company.production_writes() == []
+
+
+def test_an_old_colour_that_others_brought_back_is_not_retired() -> None:
+    probe, company = a_company(), a_company()
+    probe.driver().start(probe.request("v2"))
+    company.world.faults = {probe.world.calls.index("fleet.suspend api green none"): "kill-before"}
+    with pytest.raises(Killed):
+        company.driver().start(company.request("v2"))
+    company.world.faults = {}
+    company.world.new_process()
+    company.world.sleep(LEASE_SECONDS + 1)
+    company.world.write("api", "production", {"blue": 100, "green": 0})
+    assert held(company.driver().resume("bob")) is Hold.PERSON
+    assert company.world.services["api"].tasks["blue"].desired == 3
+
+
 def test_weights_that_were_put_back_let_it_go_on() -> None:
     company = a_company()
     after(company, 45, lambda: company.world.write("api", "production", {"blue": 60, "green": 40}))

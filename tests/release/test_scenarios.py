@@ -285,7 +285,8 @@ class Play:
         what[happening.what]()
 
     def move(self, service: str, live: Colour) -> None:
-        if all(self.world.services[service].images.get(colour) for colour in COLOURS):
+        in_progress = self.kept()[1] is not None
+        if in_progress and all(self.world.services[service].images.get(colour) for colour in COLOURS):
             self.world.write(service, "production", {live: 70, other(live): 30})
 
     def grow(self, service: str, live: Colour) -> None:
