@@ -4,6 +4,7 @@ A key's description is what an error message says is allowed. Nothing specific t
 default. Rules that look at several keys at once are in infra/rules.py.
 """
 
+from datetime import date
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
@@ -455,6 +456,21 @@ class RegistrySettings(Strict):
     ] = []
 
 
+class WaiverSettings(Strict):
+    """A control that is not kept for a while, with a reason. An expired one fails."""
+
+    control: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+\.\d+$", description="a control such as RDS.5")]
+    resource: Annotated[str, Field(min_length=1, description="a logical name; * stands for any part of it")]
+    reason: Annotated[str, Field(min_length=10, description="why it can wait, in 10 characters or more")]
+    expires: Annotated[date, Field(description="the last day, such as 2027-06-30, at most a year ahead")]
+
+
+class PolicySettings(Strict):
+    """What the policy pack is told of this stack."""
+
+    waivers: Annotated[list[WaiverSettings], Field(description="controls not kept for a while")] = []
+
+
 class Settings(Strict):
     """All of a stack."""
 
@@ -479,6 +495,7 @@ class Settings(Strict):
     monitoring: MonitoringSettings
     backups: BackupSettings
     release: ReleaseSettings
+    policy: Annotated[PolicySettings, Field(description="waivers of controls")] = PolicySettings()
 
     @field_validator("tags")
     @classmethod

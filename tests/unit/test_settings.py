@@ -23,7 +23,9 @@ ZEROS = "0" * 64
 API, MAIN, ALARMS, TIER = "services.api", "databases.main", "monitoring.alarms", "backups.tiers.gold"
 
 # Of each key: what it says is allowed, values that it takes, values that it refuses.
+WAIVER = {"control": "RDS.5", "resource": "main", "reason": "only test data", "expires": "2027-06-30"}
 KEYS: list[tuple[str, str, list[Any], list[Any]]] = [
+    ("policy.waivers", "controls not kept for a while", [[], [WAIVER]], ["RDS.5", {"RDS.5": "x"}]),
     ("environment", "local, dev, staging or prod", ["local", "dev", "staging"], ["production", "", 1, None]),
     ("region", "an AWS region such as eu-west-1", ["us-gov-east-1"], ["eu-west", "EU-WEST-1", "eu-west-1a"]),
     ("accounts", "the AWS accounts that this stack may be deployed to", [["012345678901"]], [[], "1"]),
@@ -197,6 +199,30 @@ GOOD = [(key, value) for key, _, good, _ in KEYS for value in good]
 BAD = [(key, allowed, value) for key, allowed, _, bad in KEYS for value in bad]
 # Entries of lists and blocks: the key that is told is the entry's own.
 ENTRIES = [
+    (
+        "policy.waivers",
+        [{**WAIVER, "control": "rds"}],
+        "policy.waivers.0.control",
+        "a control such as RDS.5",
+    ),
+    (
+        "policy.waivers",
+        [WAIVER, {**WAIVER, "resource": ""}],
+        "policy.waivers.1.resource",
+        "a logical name; * stands for any part of it",
+    ),
+    (
+        "policy.waivers",
+        [{**WAIVER, "reason": "later"}],
+        "policy.waivers.0.reason",
+        "why it can wait, in 10 characters or more",
+    ),
+    (
+        "policy.waivers",
+        [{**WAIVER, "expires": "never"}],
+        "policy.waivers.0.expires",
+        "the last day, such as 2027-06-30, at most a year ahead",
+    ),
     ("accounts", ["333333333333", "1"], "accounts.1", "an AWS account of 12 digits, in quotes"),
     ("accounts", [333333333333], "accounts.0", "an AWS account of 12 digits, in quotes"),
     (
