@@ -115,9 +115,15 @@ class Run:
         else:
             self._answered()
             if found is None:
-                self._journal.pause(self._hands.policy.poll_seconds)
+                self._journal.pause(self._until_next_look())
             else:
                 self._keep(found)
+
+    def _until_next_look(self) -> float:
+        """Seconds: a poll, or less where the stage's time is over before."""
+        release, poll = self._journal.release, self._hands.policy.poll_seconds
+        left = release.stage_seconds - (self._journal.now - release.since).total_seconds()
+        return min(poll, left) if left > 0 else poll
 
     def _no_answer(self, error: Unavailable) -> None:
         """Waits longer and longer; after the policy's patience it is a failure like any other."""

@@ -51,16 +51,18 @@ from switchyard.settings_file import kept
 from switchyard.stacks import (
     environment_of,
     is_embedded,
+    outputs_of,
     project_name,
     selected,
     session_of,
     settings_of,
-    workspace,
 )
 
 # How often a release looks at alarms, targets and judges, and how often CloudWatch has new figures.
 POLL_SECONDS = 10.0
 PERIOD_SECONDS = 60
+# How often it looks whether a one-off task has ended.
+TASK_POLL_SECONDS = 2.0
 SHORTEST_POLL_SECONDS = 0.5
 # CloudWatch knows no other periods below a minute.
 SHORT_PERIODS = (1, 5, 10, 30, 60)
@@ -99,14 +101,13 @@ class ReleasedStack:
     def parts(self) -> StackParts:
         """What it is made of, out of Pulumi's outputs. Raises SwitchyardError and Refused."""
         try:
-            found = workspace(self.name).stack_outputs(self.name)
+            return parts_of(outputs_of(self.name))
         except auto.StackNotFoundError:
             raise SwitchyardError(
                 f"there is no stack {self.name}; bring it up first: `pulumi up --stack {self.name}`"
             ) from None
         except auto.CommandError as error:
             raise SwitchyardError(f"Pulumi could not read stack {self.name}:\n{error}") from None
-        return parts_of({name: output.value for name, output in found.items()})
 
     @cached_property
     def clients(self) -> Clients:
@@ -186,7 +187,12 @@ class ReleasedStack:
             verifier=SmokeChecks(services, ca_file=self._ca_file()),
             migrator=TaskMigrator(
                 tasks=OneOffTasks(
-                    ecs=clients.ecs, logs=clients.logs, images=self.images, parts=parts, clock=clock
+                    ecs=clients.ecs,
+                    logs=clients.logs,
+                    images=self.images,
+                    parts=parts,
+                    clock=clock,
+                    poll_seconds=max(TASK_POLL_SECONDS / self.speed, SHORTEST_POLL_SECONDS),
                 ),
                 settings={name: service.migrations for name, service in services.items()},
             ),
@@ -237,7 +243,14 @@ class ReleasedStack:
     @contextmanager
     def _opened(self) -> Iterator[auto.Stack]:
         with kept(PROJECT / f"Pulumi.{self.name}.yaml", only=is_embedded(self.name)):
-            yield selected(self.name)
+            # Selecting it starts the CLI, so once is enough; how it is reached may change meanwhile.
+            engine = self._engine
+            engine.workspace.env_vars = dict(environment_of(self.name))
+            yield engine
+
+    @cached_property
+    def _engine(self) -> auto.Stack:
+        return selected(self.name)
 
 
 def past(source: ReleasedStack) -> list[PastRelease]:

@@ -1,8 +1,11 @@
 """Stacks as a user names them: their settings, their environment, the engine's view of them."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 import boto3
 import pulumi.automation as auto
@@ -80,12 +83,29 @@ def workspace(stack: str) -> auto.LocalWorkspace:
     return auto.LocalWorkspace(
         work_dir=str(PROJECT),
         env_vars=dict(environment),
-        pulumi_command=auto.PulumiCommand(root=str(WORKSPACE)) if embedded else None,
+        pulumi_command=_command(str(WORKSPACE) if embedded else None),
     )
+
+
+@cache
+def _command(root: str | None) -> auto.PulumiCommand:
+    """The CLI; the SDK starts it each time to ask for its version."""
+    return auto.PulumiCommand(root=root)
 
 
 def selected(stack: str, engine: auto.LocalWorkspace | None = None) -> auto.Stack:
     """The stack, made if need be, for updates by the Automation API. Raises auto.CommandError."""
-    opened = engine or workspace(stack)
-    options = auto.LocalWorkspaceOptions(env_vars=dict(opened.env_vars), pulumi_command=opened.pulumi_command)
-    return auto.create_or_select_stack(stack_name=stack, work_dir=opened.work_dir, opts=options)
+    return auto.Stack.create_or_select(stack, engine or workspace(stack))
+
+
+def outputs_of(stack: str) -> dict[str, Any]:
+    """The stack's outputs; what is secret of them is masked. Raises auto.CommandError.
+
+    The SDK's own way starts the CLI a second time for the secrets.
+    """
+    engine = workspace(stack)
+    done = engine.pulumi_command.run(
+        ["stack", "output", "--json", "--stack", stack], engine.work_dir, dict(engine.env_vars)
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
