@@ -38,7 +38,7 @@ PARTS = {
     "scaling": ("SCALING",),
     "verification": ("VERIFYING",),
     "shift": ("SHIFTING", "BAKING"),
-    "retire": ("RETIRING",),
+    "retire": ("RETIRING", "COMPLETED"),
 }
 Figures = dict[str, Any]
 
