@@ -27,6 +27,18 @@ def nobody(event: Mapping[str, Any]) -> None:
     del event
 
 
+def _harmless(observe: Observe, say: Say) -> Observe:
+    """The same, but an error in what is shown does not fail what is done."""
+
+    def shown(event: Mapping[str, Any]) -> None:
+        try:
+            observe(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the release goes on
+            say(f"can't show this: {error!r}")
+
+    return shown
+
+
 class Driver:
     """Releases on one stack. One instance is for one command of one process.
 
@@ -51,7 +63,7 @@ class Driver:
         self._policy = policy
         self._store = store
         self._say = say
-        self._observe = observe
+        self._observe = _harmless(observe, say)
         self._heartbeat = heartbeat_seconds
         self._stop = stop or threading.Event()
 

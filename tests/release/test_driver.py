@@ -393,6 +393,20 @@ def test_whoever_watches_gets_phases_weights_counts_verdicts_and_the_end() -> No
     ]
 
 
+def test_an_error_in_what_is_shown_does_not_fail_what_is_done() -> None:
+    company = a_company()
+    company.events = Broken()
+    assert company.driver().start(company.request("v2")).code is ExitCode.COMPLETED
+    assert "can't show this: ZeroDivisionError('phase')" in company.lines
+
+
+class Broken(list[Any]):
+    """A display that fails."""
+
+    def append(self, event: Any) -> None:
+        raise ZeroDivisionError(event["kind"])
+
+
 def test_a_second_release_is_refused_while_one_is_in_progress() -> None:
     company = a_company(approval=True)
     held = company.driver().start(company.request("v2"))
