@@ -54,7 +54,9 @@ def up(
     Raises PlanDiffers, ChecksFailed or ReviewError before anything is done, ApplyFailed if the engine
     stopped, NotPlanned if it did something else than planned.
     """
-    planned = plans.load(checked_digest(digest)) if digest and plans else None
+    if digest:
+        checked_digest(digest)
+    planned = plans.load(digest) if digest and plans else None
     if planned:
         request = replace(request, refresh=planned.refreshed)
     with tempfile.TemporaryDirectory(prefix="plan-") as folder:

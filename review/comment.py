@@ -5,6 +5,7 @@ GitHub's REST API: https://docs.github.com/en/rest/issues/comments.
 """
 
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ RETRIES = 3
 # A job that waits longer for GitHub's limits costs more than running it again.
 LONGEST_WAIT_SECONDS = 60.0
 _LARGEST_BODY = 65_536
+
+# It writes every refused call to standard error; what matters of that is told here, once.
+logging.getLogger("github").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +115,7 @@ def _comment(target: PullRequest, stack: str, body: str) -> Outcome:
         lazy=True,
     )
     try:
-        issue = _asked(target, "read it", lambda: github.get_repo(target.repository).get_issue(target.number))
+        issue = github.get_repo(target.repository).get_issue(target.number)
         login = _login(github, target)
         found = _asked(target, "read its comments", lambda: _ours(issue, stack, login))
         if found is None:

@@ -14,7 +14,7 @@ from pulumi.automation.events import StepEventMetadata, StepEventStateMetadata
 
 from review.changes import Change, Delegated, Drift, Operation, PropertyChange, Reading, name_of
 from review.drift import DELEGATED, drift_between
-from review.masking import Masker
+from review.masking import NAME_KEYS, Masker
 from review.policy_findings import PolicyFinding
 from review.stateful import STATEFUL
 from review.values import (
@@ -212,22 +212,29 @@ class _Reader:
         return tuple(reversed(names))
 
     def _inputs(self, state: StepEventStateMetadata | None, masker: Masker) -> dict[str, Any]:
-        found = self.tidy(with_unknowns((state.inputs or {}) if state else {}))
-        masked: dict[str, Any] = masker.value(found)
+        return self._masked((state.inputs or {}) if state else {}, masker)
+
+    def _masked(self, values: Mapping[str, Any], masker: Masker) -> dict[str, Any]:
+        masked: dict[str, Any] = masker.value(self.tidy(with_unknowns(values)))
         return masked
 
     def _properties(self, step: StepEventMetadata, operation: Operation) -> Iterator[PropertyChange]:
         if operation in (Operation.DELETE, Operation.FORGET):
             return
-        new = self._inputs(step.new, self.telling)
         if operation is Operation.CREATE or step.old is None:
-            for key, value in new.items():
+            for key, value in self._inputs(step.new, self.telling).items():
                 yield PropertyChange(path=key, before=None, after=as_text(value))
             return
-        old = self._inputs(step.old, self.telling)
-        outputs = self.telling.value(step.old.outputs or {})
+        inputs = step.old.inputs or {}, (step.new.inputs or {}) if step.new else {}
+        paths = list(_paths(step, *inputs))
+        # What stays as it is need not be masked, but for the names beside it, which say what is secret.
+        wanted = {str(path[0]) for path, _, _ in paths} | set(NAME_KEYS)
+        old, new, outputs = (
+            self._masked({key: values[key] for key in wanted & values.keys()}, self.telling)
+            for values in (*inputs, step.old.outputs or {})
+        )
         forced = {parse(key) for key in step.keys or ()}
-        for path, kind, input_diff in _paths(step, old, new):
+        for path, kind, input_diff in paths:
             before = at(old if input_diff else outputs, path)
             before = at(old, path) if before is ABSENT else before
             if kind.startswith("add"):

@@ -44,7 +44,7 @@ _KEYED = re.compile(r"\[secret:[0-9a-f]{16}\]")
 _REFERENCE = re.compile(r"^(arn:aws[a-z-]*:|urn:pulumi:)")
 # A list of settings by name: container environments, parameters of a database.
 _OPENING = ("{", "[")
-_NAME_KEYS = ("name", "key", "Name", "Key", "parameterName")
+NAME_KEYS = ("name", "key", "Name", "Key", "parameterName")
 _VALUE_KEYS = ("value", "Value", "parameterValue")
 
 
@@ -112,7 +112,7 @@ class Masker:
         return self.text(value if masked == document else json.dumps(masked))
 
     def _mapping(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        named = next((str(value[key]) for key in _NAME_KEYS if isinstance(value.get(key), str)), "")
+        named = next((str(value[key]) for key in NAME_KEYS if isinstance(value.get(key), str)), "")
         return {
             self.text(str(key)): self.value(entry, named if named and key in _VALUE_KEYS else str(key))
             for key, entry in value.items()

@@ -225,5 +225,7 @@ def _kept(file: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if before is not None and file.read_bytes() != before:
+        if before is None:
+            file.unlink(missing_ok=True)
+        elif file.read_bytes() != before:
             file.write_bytes(before)

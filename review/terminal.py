@@ -80,12 +80,13 @@ def _drifts(report: Report) -> Iterator[RenderableType]:
                 yield _properties(drift.properties)
 
 
-def _properties(properties: Sequence[PropertyChange]) -> Table:
-    table = Table.grid(padding=(0, 1))
+def _properties(properties: Sequence[PropertyChange]) -> Text:
+    # A table of rich's for each of a thousand changes takes seconds.
+    lines = []
     for each in properties:
         before, after = (shown(value) or "nothing" for value in (each.before, each.after))
-        table.add_row("     ", escape(visible(each.path)), escape(before), "→", escape(after))
-    return table
+        lines.append(f"      {visible(each.path)}: {before} → {after}")
+    return Text("\n".join(lines))
 
 
 def _costs(report: Report) -> Table:
