@@ -29,7 +29,7 @@ def a_journal(store: Store) -> Journal:
         clock=SystemClock(),
         observe=seen.append,
         stopped=lambda: False,
-        patience_seconds=0.1,
+        patience_seconds=1.0,
     )
 
 
