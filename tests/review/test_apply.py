@@ -143,7 +143,7 @@ def test_the_engine_is_held_to_the_plan_when_the_program_changes_at_the_last_mom
         if line.startswith("Applying"):
             project.declares(api=service(cpu=9), web=service(cpu=1))
 
-    with pytest.raises(ApplyFailed, match="(violates|not allowed by the) plan"):
+    with pytest.raises(ApplyFailed, match=r"(violates|not allowed by the) plan"):
         up(project.request(), change_after_the_second_preview, digest=digest)
     assert things(project) == []
 
