@@ -5,11 +5,11 @@ how much faster its metrics come.
 """
 
 import os
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,15 @@ from release.aws.registry import EcrRegistry, repository_of
 from release.aws.session import Clients, caller_account
 from release.checks.analysis import Analysis
 from release.checks.smoke import SmokeChecks
+from release.clock import SystemClock
 from release.driver import Driver, nobody
 from release.errors import Refused
 from release.gates import Sources, StackGates
 from release.hands import Ports
 from release.journal import Observe
 from release.migrations import TaskMigrator
-from release.model import Phase, Release
 from release.notify import Notifications, herald_of
+from release.past import past_releases
 from release.ports import Balancer, Images, Say
 from release.promotion import PastRelease, Proof, live_image, promotable, prove
 from release.store import Store, this_process
@@ -66,19 +67,6 @@ TASK_POLL_SECONDS = 2.0
 SHORTEST_POLL_SECONDS = 0.5
 # CloudWatch knows no other periods below a minute.
 SHORT_PERIODS = (1, 5, 10, 30, 60)
-ENDINGS = {Phase.COMPLETED: "completed", Phase.ROLLED_BACK: "rolled-back", Phase.NEEDS_PERSON: "failed"}
-
-
-class WallClock:
-    """The time as it is."""
-
-    def now(self) -> datetime:
-        """Now, aware, UTC."""
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        """Waits."""
-        time.sleep(seconds)
 
 
 @dataclass(frozen=True)
@@ -130,7 +118,7 @@ class ReleasedStack:
     def store(self) -> Store:
         """Its releases, as this process sees them."""
         table = DynamoTable(self.clients.dynamodb, self.parts.release_table)
-        return Store(table, this_process(), WallClock().now)
+        return Store(table, this_process(), SystemClock().now)
 
     @cached_property
     def herald(self) -> Notifications:
@@ -154,10 +142,18 @@ class ReleasedStack:
             observe(event)
             self.herald.observe(event)
 
-        return Driver(ports=self._ports(), policy=policy, store=self.store, say=say, observe=observe_all)
+        stop = threading.Event()
+        return Driver(
+            ports=self._ports(SystemClock(stop)),
+            policy=policy,
+            store=self.store,
+            say=say,
+            observe=observe_all,
+            stop=stop,
+        )
 
-    def _ports(self) -> Ports:
-        settings, parts, clients, clock = self.settings, self.parts, self.clients, WallClock()
+    def _ports(self, clock: SystemClock) -> Ports:
+        settings, parts, clients = self.settings, self.parts, self.clients
         services = settings.services
         program = PulumiProgram(self.name, self._opened)
         alarms = StackAlarms(clients.cloudwatch, parts)
@@ -236,7 +232,7 @@ class ReleasedStack:
             return []
         soak, history = timedelta(seconds=self.settings.release.soak_seconds), past(ReleasedStack(source))
         return [
-            prove(service, image, history, source=source, soak=soak, now=WallClock().now())
+            prove(service, image, history, source=source, soak=soak, now=SystemClock().now())
             for service, image in images.items()
         ]
 
@@ -254,26 +250,9 @@ class ReleasedStack:
 
 
 def past(source: ReleasedStack) -> list[PastRelease]:
-    """The releases of a stack, as promotion asks for them, oldest first."""
-    known: list[PastRelease] = []
-    last_completed: int | None = None
-    for release in sorted(source.store.history(), key=lambda one: one.number):
-        known.append(_past(release, last_completed))
-        if release.phase is Phase.COMPLETED:
-            last_completed = release.number
+    """The releases of a stack, as promotion asks for them."""
     current = source.store.current()
-    return [*known, *([_past(current, last_completed)] if current else [])]
-
-
-def _past(release: Release, last_completed: int | None) -> PastRelease:
-    over = release.phase.is_terminal
-    return PastRelease(
-        number=release.number,
-        outcome=ENDINGS.get(release.phase, "open"),  # type: ignore[arg-type]
-        ended=release.updated_at if over else None,
-        images={change.service: change.image for change in release.changes},
-        undoes=last_completed if release.returns_to is not None else None,
-    )
+    return past_releases([*([current] if current else []), *source.store.history()])
 
 
 def promoted_images(source: str, target: str, services: Sequence[str]) -> dict[str, str]:
@@ -296,7 +275,7 @@ def promoted_images(source: str, target: str, services: Sequence[str]) -> dict[s
         {service: here.repository(service) for service in wanted},
         source=source,
         soak=timedelta(seconds=here.settings.release.soak_seconds),
-        now=WallClock().now(),
+        now=SystemClock().now(),
     )
 
 

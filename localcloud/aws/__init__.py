@@ -11,13 +11,14 @@ from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.backup import urls as backup_urls
 from moto.backup.models import BackupBackend
 from moto.backup.responses import BackupResponse
+from moto.dynamodb.models import DynamoDBBackend
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
 
-from localcloud.aws import application_autoscaling, backup, ec2, ecs, rds
+from localcloud.aws import application_autoscaling, backup, dynamodb, ec2, ecs, rds
 
 
 @cache
@@ -25,6 +26,7 @@ def install() -> None:
     """Adds it all, once however often it is called. To be called before the server is made."""
     _application_autoscaling()
     _backup()
+    _dynamodb()
     _ec2()
     _ecs()
     _rds()
@@ -39,6 +41,11 @@ def _backup() -> None:
     _add(backup.Models, BackupBackend)
     _add(backup.Responses, BackupResponse)
     backup_urls.url_paths |= dict.fromkeys(backup.PATHS, backup_urls.response.dispatch)
+
+
+def _dynamodb() -> None:
+    for name in dynamodb.WRITES:
+        _wrap(DynamoDBBackend, name, dynamodb.one_at_a_time)
 
 
 def _ec2() -> None:
