@@ -471,6 +471,18 @@ class PolicySettings(Strict):
     waivers: Annotated[list[WaiverSettings], Field(description="controls not kept for a while")] = []
 
 
+class AllowanceSettings(Strict):
+    """Lets a plan delete or replace one stateful resource, for a time."""
+
+    resource: Annotated[
+        str,
+        Field(pattern=r"[^*?]", description="a resource's name, its URN, or a pattern of either; not only *"),
+    ]
+    operation: Annotated[Literal["replace", "delete"], Field(description="replace or delete")]
+    reason: Annotated[str, Field(min_length=1, description="why, for whoever reviews it")]
+    expires: Annotated[date, Field(description="the last day on which it counts, such as 2026-12-01")]
+
+
 class Settings(Strict):
     """All of a stack."""
 
@@ -496,6 +508,9 @@ class Settings(Strict):
     backups: BackupSettings
     release: ReleaseSettings
     policy: Annotated[PolicySettings, Field(description="waivers of controls")] = PolicySettings()
+    allow: Annotated[
+        list[AllowanceSettings], Field(description="what a plan may delete or replace, for a time")
+    ] = []
 
     @field_validator("tags")
     @classmethod

@@ -24,7 +24,9 @@ API, MAIN, ALARMS, TIER = "services.api", "databases.main", "monitoring.alarms",
 
 # Of each key: what it says is allowed, values that it takes, values that it refuses.
 WAIVER = {"control": "RDS.5", "resource": "main", "reason": "only test data", "expires": "2027-06-30"}
+ALLOWANCE = {"resource": "main", "operation": "replace", "reason": "moved", "expires": "2026-12-01"}
 KEYS: list[tuple[str, str, list[Any], list[Any]]] = [
+    ("allow", "what a plan may delete or replace, for a time", [[], [ALLOWANCE]], ["main", {"main": "x"}]),
     ("policy.waivers", "controls not kept for a while", [[], [WAIVER]], ["RDS.5", {"RDS.5": "x"}]),
     ("environment", "local, dev, staging or prod", ["local", "dev", "staging"], ["production", "", 1, None]),
     ("region", "an AWS region such as eu-west-1", ["us-gov-east-1"], ["eu-west", "EU-WEST-1", "eu-west-1a"]),
@@ -199,6 +201,20 @@ GOOD = [(key, value) for key, _, good, _ in KEYS for value in good]
 BAD = [(key, allowed, value) for key, allowed, _, bad in KEYS for value in bad]
 # Entries of lists and blocks: the key that is told is the entry's own.
 ENTRIES = [
+    (
+        "allow",
+        [{**ALLOWANCE, "resource": "*"}],
+        "allow.0.resource",
+        "a resource's name, its URN, or a pattern of either; not only *",
+    ),
+    ("allow", [{**ALLOWANCE, "operation": "update"}], "allow.0.operation", "replace or delete"),
+    ("allow", [{**ALLOWANCE, "reason": ""}], "allow.0.reason", "why, for whoever reviews it"),
+    (
+        "allow",
+        [{**ALLOWANCE, "expires": "soon"}],
+        "allow.0.expires",
+        "the last day on which it counts, such as 2026-12-01",
+    ),
     (
         "policy.waivers",
         [{**WAIVER, "control": "rds"}],
