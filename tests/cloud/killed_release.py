@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
+from release.clock import SystemClock
 from release.model import Phase, Release
 from release.plan import Request
 from release.record import Entry
 from release.store import Store, this_process
 from release.table import DynamoTable
-from switchyard.releases import ReleasedStack, WallClock
+from switchyard.releases import ReleasedStack
 
 LEASE_SECONDS = 5.0
 
@@ -55,7 +56,7 @@ class DeadlyStack(ReleasedStack):
     def store(self) -> Store:
         """Its releases."""
         table = DynamoTable(self.clients.dynamodb, self.parts.release_table)
-        return DeadlyStore(table, this_process(), WallClock().now, LEASE_SECONDS)
+        return DeadlyStore(table, this_process(), SystemClock().now, LEASE_SECONDS)
 
 
 def say(line: str) -> None:
