@@ -147,7 +147,7 @@ class Plan:
 
 
 def _overridden(gate: GateResult, plan: Plan) -> bool:
-    return plan.kind == "emergency" and gate.overridable and gate.name in plan.overrides
+    return gate.overridable and gate.name in plan.overrides
 
 
 def _refusal(gate: GateResult, kind: Kind) -> str:
@@ -263,11 +263,19 @@ def make(
         approval=policy.approval and request.returns_to is None,
         analysed=not (warm or only_first),
         gates=tuple(gates),
-        overrides=dict(request.overrides),
+        overrides=_overrides(request, gates),
         minimum_seconds=sum(step.wait_seconds for step in taken) + bake,
         rollback_seconds=None if only_first else policy.poll_seconds,
         notes=tuple(_notes(changes, warm=warm, strategy=strategy)),
     )
+
+
+def _overrides(request: Request, gates: Sequence[GateResult]) -> dict[str, str]:
+    """Reason by gate. Whoever goes back passes what may be overridden: an alarm is why one does so."""
+    if request.undoes is None:
+        return dict(request.overrides)
+    reason = f"release {request.undoes} is taken back"
+    return {gate.name: reason for gate in gates if gate.overridable and not gate.passed}
 
 
 def _bake_seconds(request: Request, policy: Policy) -> int:

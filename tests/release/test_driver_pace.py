@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 from release.run import ExitCode
 from tests.release.company import Company
 from tests.release.world import World
 
 
-def a_company(**policy: float) -> Company:
+def a_company(**policy: Any) -> Company:
     world = World("api")
     world.running("v1", service="api")
     return Company(world, **policy)
