@@ -75,6 +75,7 @@ class Driver:
 
     def plan(self, request: Request) -> Plan:
         """What `start` would do, gates included; changes nothing. Raises ReleaseError."""
+        self._none_in_progress()
         planning.check(request, self._policy)
         changes = [self._change(service, image) for service, image in sorted(request.images.items())]
         hotfix = request.kind == "hotfix"

@@ -253,7 +253,7 @@ def _rest(hands: Hands) -> Found:
     if stuck:
         reason = (
             f"{', '.join(stuck)} had no version to go back to and keeps the new one with all of its traffic; "
-            f"the cause: {release.cause}. Release a version that is better"
+            f"the cause: {release.cause.rstrip('.')}. Release a version that is better"
         )
     return Found(
         event=RolledBack(at=hands.journal.now, reason=reason, stuck=stuck),
