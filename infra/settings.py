@@ -462,7 +462,9 @@ class WaiverSettings(Strict):
     control: Annotated[str, Field(pattern=r"^[A-Za-z0-9]+\.\d+$", description="a control such as RDS.5")]
     resource: Annotated[str, Field(min_length=1, description="a logical name; * stands for any part of it")]
     reason: Annotated[str, Field(min_length=10, description="why it can wait, in 10 characters or more")]
-    expires: Annotated[date, Field(description="the last day, such as 2027-06-30, at most a year ahead")]
+    expires: Annotated[
+        date, Field(description='the last day in quotes, such as "2027-06-30", at most a year ahead')
+    ]
 
 
 class PolicySettings(Strict):
@@ -480,7 +482,7 @@ class AllowanceSettings(Strict):
     ]
     operation: Annotated[Literal["replace", "delete"], Field(description="replace or delete")]
     reason: Annotated[str, Field(min_length=1, description="why, for whoever reviews it")]
-    expires: Annotated[date, Field(description="the last day on which it counts, such as 2026-12-01")]
+    expires: Annotated[date, Field(description='the last day in quotes, such as "2026-12-01"')]
 
 
 class Settings(Strict):

@@ -10,7 +10,8 @@ import typer
 
 from localcloud.errors import CloudError
 from release.errors import Refused, ReleaseError
-from switchyard import release_cli
+from review.errors import ReviewError
+from switchyard import release_cli, review_cli
 from switchyard.console import AsJson, StackName, err, out, print_json, progress
 from switchyard.errors import SwitchyardError
 
@@ -25,6 +26,7 @@ cloud_app = typer.Typer(help="The embedded cloud: an AWS API and Pulumi's engine
 app.add_typer(cloud_app, name="cloud", no_args_is_help=True)
 app.add_typer(release_cli.app, name="release", no_args_is_help=True)
 app.command("promote")(release_cli.promote)
+review_cli.add_to(app)
 
 FAILED = 1
 REFUSED = 3
@@ -182,7 +184,7 @@ def main() -> None:
     """Runs the command. A mistake or a fault is one message and a status; never a traceback."""
     try:
         app(standalone_mode=True)
-    except (SwitchyardError, CloudError, ReleaseError) as error:
+    except (SwitchyardError, CloudError, ReleaseError, ReviewError) as error:
         err.print("[bold red]error:[/] ", end="")
         # Paths and commands are there to be copied: no line breaks in them.
         err.print(str(error), markup=False, soft_wrap=True)

@@ -4,21 +4,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SALT = "encryptionsalt:"
+import yaml
+
+SALT = "encryptionsalt"
 
 
 @contextmanager
 def kept(file: Path, *, only: bool = True) -> Iterator[None]:
     """Takes out again what the engine writes into the file: the salt of the embedded cloud's state.
 
-    Whatever else changes in it meanwhile is a person's, and stays. only: False does nothing.
+    Whatever else a person changes in it meanwhile stays. only: False does nothing.
     """
-    had_one = not only or SALT in file.read_text()
+    before = file.read_text() if only else ""
     try:
         yield
     finally:
-        if not had_one:
-            lines = file.read_text().splitlines(keepends=True)
-            without = [line for line in lines if not line.startswith(SALT)]
-            if without != lines:
-                file.write_text("".join(without))
+        after = file.read_text()
+        if only and after != before and SALT not in _content(before):
+            content = _content(after)
+            content.pop(SALT, None)
+            if content == _content(before):
+                # The engine has written the whole file anew, and not as people write.
+                file.write_text(before)
+            else:
+                lines = after.splitlines(keepends=True)
+                file.write_text("".join(line for line in lines if not line.startswith(f"{SALT}:")))
+
+
+def _content(text: str) -> dict[str, object]:
+    found = yaml.safe_load(text)
+    return found if isinstance(found, dict) else {}

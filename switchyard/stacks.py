@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pulumi.automation as auto
 import yaml
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.load import InvalidSettings, from_file
 from infra.settings import Settings
@@ -109,3 +110,20 @@ def outputs_of(stack: str) -> dict[str, Any]:
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def guard_account(stack: str) -> None:
+    """Refuses to go on in another AWS account than the stack's. Raises SwitchyardError."""
+    settings, environment = settings_of(stack), environment_of(stack)
+    sts = session_of(environment, settings.region).client(
+        "sts", endpoint_url=environment.get("AWS_ENDPOINT_URL")
+    )
+    try:
+        account = sts.get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError) as error:
+        raise SwitchyardError(f"AWS does not say which account this is: {error}; sign in first") from None
+    if account not in settings.accounts:
+        raise SwitchyardError(
+            f"these credentials are for account {account}, and {stack} may only go to "
+            f"{', '.join(settings.accounts)} (its switchyard:accounts); nothing was touched"
+        )

@@ -177,6 +177,15 @@ def test_the_stacks_file_is_left_as_it_was(tmp_path: Path) -> None:
     assert file.read_text() == "config: {}\n", "the embedded cloud's salt is for no real stack"
 
 
+def test_a_file_that_the_engine_wrote_anew_is_as_a_person_wrote_it(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.prod.yaml"
+    written = "# Production.\nconfig: {a: [1, 2]}\n"
+    file.write_text(written)
+    with kept(file):
+        file.write_text("config:\n  a:\n    - 1\n    - 2\nencryptionsalt: v1:embedded\n")
+    assert file.read_text() == written
+
+
 def test_what_a_person_changes_meanwhile_stays(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.prod.yaml"
     file.write_text("config: {}\n")

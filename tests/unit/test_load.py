@@ -102,7 +102,7 @@ def test_what_is_no_list_is_told_where_one_belongs(key: str, value: Any) -> None
 @pytest.mark.parametrize(
     ("key", "hint", "some_known"),
     [
-        ("netwrok", "did you mean network? ", "accounts, backups, databases, edge, environment"),
+        ("netwrok", "did you mean network? ", "accounts, allow, backups, databases, edge, environment"),
         ("network.zone", "did you mean zones? ", "cidr, flow_log_retention_days, interface_endpoints"),
         ("edge.protocoll", "did you mean protocol? ", "access_log_retention_days, certificate_arn"),
         (

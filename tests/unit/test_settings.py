@@ -213,7 +213,7 @@ ENTRIES = [
         "allow",
         [{**ALLOWANCE, "expires": "soon"}],
         "allow.0.expires",
-        "the last day on which it counts, such as 2026-12-01",
+        'the last day in quotes, such as "2026-12-01"',
     ),
     (
         "policy.waivers",
@@ -237,7 +237,7 @@ ENTRIES = [
         "policy.waivers",
         [{**WAIVER, "expires": "never"}],
         "policy.waivers.0.expires",
-        "the last day, such as 2027-06-30, at most a year ahead",
+        'the last day in quotes, such as "2027-06-30", at most a year ahead',
     ),
     ("accounts", ["333333333333", "1"], "accounts.1", "an AWS account of 12 digits, in quotes"),
     ("accounts", [333333333333], "accounts.0", "an AWS account of 12 digits, in quotes"),
