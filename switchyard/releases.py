@@ -57,6 +57,7 @@ from switchyard.stacks import (
     selected,
     session_of,
     settings_of,
+    unreadable,
 )
 
 # How often a release looks at alarms, targets and judges, and how often CloudWatch has new figures.
@@ -95,7 +96,7 @@ class ReleasedStack:
                 f"there is no stack {self.name}; bring it up first: `pulumi up --stack {self.name}`"
             ) from None
         except auto.CommandError as error:
-            raise SwitchyardError(f"Pulumi could not read stack {self.name}:\n{error}") from None
+            raise unreadable(self.name, error) from None
 
     @cached_property
     def clients(self) -> Clients:

@@ -112,6 +112,18 @@ def outputs_of(stack: str) -> dict[str, Any]:
     return found
 
 
+def unreadable(stack: str, error: auto.CommandError) -> SwitchyardError:
+    """What to tell a person when Pulumi could not read a stack."""
+    told = [f"Pulumi could not read stack {stack}:\n{error}"]
+    found = cloud.recorded()
+    if found is not None and found.alive and not is_embedded(stack):
+        told.append(
+            f"This shell is not pointed at the embedded cloud, which runs. If {stack} is there: "
+            f'eval "$(switchyard cloud env --stack {stack})"'
+        )
+    return SwitchyardError("\n".join(told))
+
+
 def guard_account(stack: str) -> None:
     """Refuses to go on in another AWS account than the stack's. Raises SwitchyardError."""
     settings, environment = settings_of(stack), environment_of(stack)

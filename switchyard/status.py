@@ -13,7 +13,7 @@ from rich.table import Table
 
 from components.colours import COLOURS
 from switchyard.errors import StackNotUp, SwitchyardError
-from switchyard.stacks import environment_of, project_name, session_of, workspace
+from switchyard.stacks import environment_of, project_name, session_of, unreadable, workspace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ def _resources(stack: str) -> list[dict[str, Any]]:
     except auto.StackNotFoundError:
         raise StackNotUp(f"there is no stack {stack} yet; bring it up with `make up`") from None
     except auto.CommandError as error:
-        raise SwitchyardError(f"Pulumi could not read stack {stack}:\n{error}") from None
+        raise unreadable(stack, error) from None
     return list((exported.deployment or {}).get("resources") or [])
 
 
