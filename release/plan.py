@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DIGEST = re.compile(r"^\S+@sha256:[0-9a-f]{64}$")
 # A hotfix bakes for a tenth of the usual time unless the settings say how long.
 HOTFIX_SHARE = 10
+ALARMS = ("alarms",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class Policy:
     visible_seconds: how long a write to the load balancer may take to be seen.
     hold_seconds: how long a process watches a held release whose new colour has traffic, before it leaves
         that to a person.
+    watched_by: what decides beside the targets' health, in words.
     """
 
     stack: str
@@ -48,6 +50,7 @@ class Policy:
     patience_seconds: float = 300
     visible_seconds: float = 30
     hold_seconds: float = 3600
+    watched_by: tuple[str, ...] = ALARMS
 
 
 def policy(settings: "Settings", stack: str, poll_seconds: float = 10) -> Policy:
@@ -64,6 +67,11 @@ def policy(settings: "Settings", stack: str, poll_seconds: float = 10) -> Policy
         healthy_timeout_seconds=release.healthy_timeout_seconds,
         approval=release.approval,
         poll_seconds=poll_seconds,
+        watched_by=(
+            *ALARMS,
+            *(["your own checks"] if any(service.checks for service in settings.services.values()) else []),
+            *(["a comparison of both colours"] if release.analysis else []),
+        ),
     )
 
 
@@ -103,6 +111,7 @@ class Plan:
     minimum_seconds: watches and bake, without the time that images, tasks and migrations take.
     rollback_seconds: from a sign to the old colour's traffic, at most: one poll and one API round.
     notes: what a person should know before it begins.
+    watched_by: what decides beside the targets' health, in words.
     """
 
     stack: str
@@ -119,6 +128,7 @@ class Plan:
     minimum_seconds: int
     rollback_seconds: float | None
     notes: tuple[str, ...]
+    watched_by: tuple[str, ...] = ALARMS
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -267,6 +277,7 @@ def make(
         minimum_seconds=sum(step.wait_seconds for step in taken) + bake,
         rollback_seconds=None if only_first else policy.poll_seconds,
         notes=tuple(_notes(changes, warm=warm, strategy=strategy)),
+        watched_by=ALARMS if warm or only_first else policy.watched_by,
     )
 
 

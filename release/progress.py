@@ -73,7 +73,7 @@ class Progress:
         ]
 
     def _phase(self, event: Event) -> list[tuple[str, Tone]]:
-        phase = str(event.get("phase", ""))
+        phase = readable(str(event.get("phase", "")))
         if phase != self.phase or event.get("step", 0) != self.step:
             # What was said of the stage before says nothing of this one.
             self.opinions.clear()
@@ -84,7 +84,7 @@ class Progress:
         return [(f"{phase}: {self.reason}", tone)]
 
     def _weights(self, event: Event) -> list[tuple[str, Tone]]:
-        service, weights = str(event.get("service", "")), dict(event.get("weights") or {})
+        service, weights = readable(str(event.get("service", ""))), dict(event.get("weights") or {})
         self.new[service] = str(event.get("new", ""))
         if self.weights.get(service) == weights:
             return []
@@ -93,7 +93,7 @@ class Progress:
         return [(f"{service}: {shares}", "plain")]
 
     def _counts(self, event: Event) -> list[tuple[str, Tone]]:
-        service, colour = str(event.get("service", "")), str(event.get("colour", ""))
+        service, colour = readable(str(event.get("service", ""))), readable(str(event.get("colour", "")))
         wanted = int(event.get("wanted", event.get("desired", 0)))
         found = int(event.get("healthy", 0)), wanted
         if self.counts.get((service, colour)) == found:
@@ -102,8 +102,9 @@ class Progress:
         return [(f"{service} {colour}: {found[0]} of {wanted} healthy", "plain")]
 
     def _verdict(self, event: Event) -> list[tuple[str, Tone]]:
-        key = str(event.get("service", "")), str(event.get("source", ""))
-        now = Opinion(outcome=str(event.get("outcome", "")), reason=readable(str(event.get("reason", ""))))
+        key = readable(str(event.get("service", ""))), readable(str(event.get("source", "")))
+        outcome, reason = (readable(str(event.get(name, ""))) for name in ("outcome", "reason"))
+        now = Opinion(outcome=outcome, reason=reason)
         before = self.opinions.get(key)
         self.opinions[key] = now
         if before is not None and before.outcome == now.outcome:
@@ -111,13 +112,13 @@ class Progress:
         return [(f"{key[0]} {key[1]}: {now.outcome}: {now.reason}", TONES.get(now.outcome, "plain"))]
 
     def _alarm(self, event: Event) -> list[tuple[str, Tone]]:
-        service, alarms = str(event.get("service", "")), list(event.get("alarms") or [])
+        service, alarms = readable(str(event.get("service", ""))), list(event.get("alarms") or [])
         before = self.alarms.get(service, ())
         self.alarms[service] = alarms
         return [(f"{service}: alarm {alarm}", "bad") for alarm in alarms if alarm not in before]
 
     def _hold(self, event: Event) -> list[tuple[str, Tone]]:
-        self.held = str(event.get("hold", ""))
+        self.held = readable(str(event.get("hold", "")))
         self.reason = readable(str(event.get("reason", "")))
         return [(f"held, waiting for {self.held}: {self.reason}", "unsure")]
 

@@ -236,7 +236,8 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
         for step in plan["steps"]
     ]
     back = plan["rollback_seconds"]
-    judged = "alarms, and both colours compared" if plan["analysed"] else "alarms alone"
+    *others, last = plan["watched_by"]
+    judged = f"{', '.join(others)} and {last}" if others else f"{last} alone"
     return [
         f"Traffic: {', then '.join(steps)}; then a bake of {duration(plan['bake_seconds'])} with the old "
         f"colour warm. Watched by {judged}.",

@@ -3,7 +3,10 @@
 import pytest
 
 from release.errors import Refused
+from release.plan import policy
 from release.run import ExitCode
+from release.view import plan_lines
+from switchyard.stacks import settings_of
 from tests.release.company import Company
 from tests.release.world import Version, World, image
 
@@ -30,3 +33,28 @@ def test_the_cause_of_a_first_release_that_is_stuck_ends_its_sentence_once(
     assert ended.code is ExitCode.NEEDS_PERSON
     assert ".." not in ended.reason
     assert ended.reason.endswith(". Release a version that is better")
+
+
+def test_a_plan_names_those_who_watch_and_no_others() -> None:
+    world = World("api")
+    world.running("v1", service="api")
+    watched_by = ("alarms", "your own checks")
+    company = Company(world, watched_by=watched_by)
+    plan = company.driver().plan(company.request("v2"))
+    assert plan.watched_by == watched_by
+    assert "Watched by alarms and your own checks." in plan_lines(plan.as_dict())[0]
+
+
+def test_a_first_release_is_watched_by_alarms_alone() -> None:
+    company = Company(World("api"), watched_by=("alarms", "a comparison of both colours"))
+    plan = company.driver().plan(company.request("v1"))
+    assert "Watched by alarms alone." in plan_lines(plan.as_dict())[0]
+
+
+def test_a_stack_without_analysis_does_not_say_that_colours_are_compared() -> None:
+    settings = settings_of("local")
+    assert settings.release.analysis is None
+    assert policy(settings, "local").watched_by == ("alarms",)
+    compared = settings.release.model_copy(update={"analysis": object()})
+    both = policy(settings.model_copy(update={"release": compared}), "local").watched_by
+    assert both == ("alarms", "a comparison of both colours")

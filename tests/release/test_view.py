@@ -317,6 +317,7 @@ def plan(**changes: Any) -> dict[str, Any]:
         "bake_seconds": 600,
         "approval": False,
         "analysed": True,
+        "watched_by": ["alarms", "a comparison of both colours"],
         "gates": [
             {"name": "account", "passed": True, "reason": "123456789012 is allowed", "overridable": False},
             {"name": "alarms", "passed": False, "reason": "api-cpu fires", "overridable": True},
@@ -342,6 +343,7 @@ def test_a_plan_says_all_that_will_happen() -> None:
     assert "prod: full release, linear" in text
     assert re.search(r"api +│ api@abababababab +│ green +│ blue +│ api@cdcdcdcdcdcd", text)
     assert "Traffic: 50 % for 1 min 30 s, then 100 %; then a bake of 10 min" in text
+    assert "Watched by alarms and a comparison of both colours." in text
     assert "At least 11 min 30 s" in text
     assert "at most 10 s after the sign" in text
     assert re.search(r"account +│ ✓", text)
