@@ -58,7 +58,7 @@ class ReleaseView:
         self._now = now
         self._progress = Progress()
         self._activity = ""
-        self._last = ""
+        self._last = self._last_phase = ""
         self._lock = threading.Lock()
         # Colours can be forced on a log file; a cursor that moves there would garble it.
         moving = not quiet and console.is_terminal and console.file.isatty() and not console.is_dumb_terminal
@@ -107,10 +107,12 @@ class ReleaseView:
         return bool(self._progress.phase) and text.startswith(f"{self._progress.phase}: ")
 
     def _print(self, line: Line) -> None:
-        # The driver says a phase, and observes it too.
-        if self._quiet or line.text == self._last:
+        # The driver says a phase, and observes it too; its weights may stand between the two.
+        if self._quiet or line.text in (self._last, self._last_phase):
             return
         self._last = line.text
+        if self._is_about_phase(line.text):
+            self._last_phase = line.text
         at = (line.at or self._now()).astimezone(UTC)
         text = Text.assemble((f"{at:%H:%M:%S} ", "dim"), (line.text, STYLES[line.tone]))
         self._console.print(text, soft_wrap=True)
