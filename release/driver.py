@@ -17,7 +17,7 @@ from release.plan import Plan, Policy, Request
 from release.ports import FREEZE_GATE, GateResult, Say
 from release.record import Entry, verify
 from release.run import AT_THE_END, Ended, ExitCode, Run
-from release.store import Locked, Store
+from release.store import Locked, Order, Store
 from release.transitions import Failed, Left, Released, TakenUp
 from release.watch import alarm_name
 
@@ -166,7 +166,7 @@ class Driver:
             created_at=now,
             updated_at=now,
             since=now,
-            reason=f"planned by {request.actor}",
+            reason=f"planned by {Order(by=request.actor, reason=request.reason)}",
             passed=frozenset({Hold.FREEZE} if FREEZE_GATE in plan.used_overrides else ()),
             analysed=plan.analysed,
             known_alarms=tuple(dict.fromkeys(known)),
@@ -199,25 +199,26 @@ class Driver:
         said = f" by {actor}" + (f": {reason}" if reason else "")
         if leave:
             return self._command(lambda: self._leave(actor, f"left as it stands{said}"))
-        return self._command(lambda: self._abort(actor, f"aborted{said}"))
+        return self._command(lambda: self._abort(actor, reason))
 
     def _leave(self, actor: str, said: str) -> Ended:
         journal = self._take_up(actor)
         journal.commit(Found(event=Left(at=journal.now, reason=said)), actor=actor)
         return self._run(journal)
 
-    def _abort(self, actor: str, said: str) -> Ended:
+    def _abort(self, actor: str, reason: str) -> Ended:
         release = self._in_progress()
         try:
             journal = self._take_up(actor)
         except Locked as locked:
-            return self._ask_to_abort(release, actor, said, str(locked))
+            return self._ask_to_abort(release, actor, reason, str(locked))
+        said = f"aborted by {Order(by=actor, reason=reason)}"
         journal.commit(Found(event=Failed(at=journal.now, reason=said)), actor=actor)
         return self._run(journal)
 
-    def _ask_to_abort(self, release: Release, actor: str, said: str, why: str) -> Ended:
+    def _ask_to_abort(self, release: Release, actor: str, reason: str, why: str) -> Ended:
         """Leaves the order, and follows the release to its end."""
-        self._store.order("abort", release, actor)
+        self._store.order("abort", release, actor, reason)
         self._say(f"{why}. It is told to roll back")
         clock, began = self._ports.clock, self._ports.clock.now()
         while (clock.now() - began).total_seconds() < self._policy.patience_seconds:
@@ -228,7 +229,7 @@ class Driver:
                 return Ended(code=AT_THE_END[over.phase], release=over, reason=over.reason)
             lock = self._store.lock()
             if lock is None or not lock.lives(clock.now()):
-                return self._abort(actor, said)
+                return self._abort(actor, reason)
             clock.sleep(self._policy.poll_seconds)
         reason = f"release {release.id} was told to roll back and has not ended yet: `watch` it"
         return Ended(code=ExitCode.NEEDS_PERSON, release=release, reason=reason)
@@ -264,10 +265,10 @@ class Driver:
 
     def _rollback(self, actor: str, to: int | None, reason: str) -> Ended:
         if self._store.current() is None:
-            return self._start(going_back(self._store.history(), actor, to))
+            return self._start(replace(going_back(self._store.history(), actor, to), reason=reason))
         if to is not None:
             raise Refused("a release is in progress: `abort` it; then go back further")
-        return self._abort(actor, f"taken back by {actor}" + (f": {reason}" if reason else ""))
+        return self._abort(actor, reason)
 
     # What is known.
 

@@ -14,7 +14,7 @@ from release.errors import LostLock, ReleaseError, Unavailable
 from release.model import Phase, Release
 from release.ports import Clock, Verdict, Weights
 from release.record import GENESIS, Entry
-from release.store import Store
+from release.store import Order, Store
 from release.transitions import Event, advance
 
 Observe = Callable[[Mapping[str, Any]], None]
@@ -35,9 +35,9 @@ class Interrupt(Exception):
 class AbortAsked(Exception):
     """Somebody asked, from elsewhere, for the release to be rolled back."""
 
-    def __init__(self, by: str) -> None:
-        super().__init__(by)
-        self.by = by
+    def __init__(self, order: Order) -> None:
+        super().__init__(str(order))
+        self.order = order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,18 +173,19 @@ class Journal:
             self.guard()
             if release.phase is Phase.ROLLING_BACK or release.contracted:
                 return  # an abort would change nothing
-            by = self._store.ordered("abort", release, at_this_entry=False)
+            order = self._store.ordered("abort", release, at_this_entry=False)
         except Unavailable:
             return  # the lease's end protects from acting twice; an order is found at the next look
-        if by is not None:
-            raise AbortAsked(by)
+        if order is not None:
+            raise AbortAsked(order)
 
     def approved(self) -> str | None:
         """Who approved of this hold from elsewhere."""
         try:
-            return self._store.ordered("approve", self.release, at_this_entry=True)
+            order = self._store.ordered("approve", self.release, at_this_entry=True)
         except Unavailable:
             return None
+        return order.by if order else None
 
     def pause(self, seconds: float) -> None:
         """Waits, between two checkpoints."""

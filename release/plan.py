@@ -83,6 +83,7 @@ class Request:
     overrides: reason by gate; only an emergency release may have any.
     returns_to: number of the release whose images these are, for a roll-back after the fact.
     undoes: number of the release that it takes back.
+    reason: why, in the words of whoever asks; for the record.
     """
 
     kind: Kind
@@ -97,6 +98,7 @@ class Request:
     overrides: Mapping[str, str] = field(default_factory=dict)
     returns_to: int | None = None
     undoes: int | None = None
+    reason: str = ""
 
     @property
     def digest(self) -> str:

@@ -95,7 +95,8 @@ class Run:
                 elif self._may_begin():
                     self._look()
             except AbortAsked as asked:
-                self._commit(Failed(at=self._journal.now, reason=f"aborted by {asked.by}"), actor=asked.by)
+                failed = Failed(at=self._journal.now, reason=f"aborted by {asked.order}")
+                self._commit(failed, actor=asked.order.by)
         release = self._journal.release
         return Ended(code=AT_THE_END[release.phase], release=release, reason=release.reason)
 

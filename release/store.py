@@ -73,6 +73,17 @@ class Lock:
         return self.held and self.until > now
 
 
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What somebody asks of the process that owns a release. reason: in their words, or empty."""
+
+    by: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return self.by + (f": {self.reason}" if self.reason else "")
+
+
 @cache
 def _releases() -> TypeAdapter[Release]:
     return TypeAdapter(Release)
@@ -232,13 +243,13 @@ class Store:
 
     # Orders to whoever owns the release.
 
-    def order(self, what: str, release: Release, by: str) -> None:
+    def order(self, what: str, release: Release, by: str, reason: str = "") -> None:
         """Leaves an order for the process that owns the release as it is now."""
-        item = {"pk": "order", "sk": what, "number": release.number, "entries": release.entries, "by": by}
-        self._table.write([Put(item={**item, "at": self._now().isoformat()})])
+        about = {"number": release.number, "entries": release.entries, "by": by, "reason": reason}
+        self._table.write([Put(item={"pk": "order", "sk": what, **about, "at": self._now().isoformat()})])
 
-    def ordered(self, what: str, release: Release, *, at_this_entry: bool) -> str | None:
-        """Who ordered that of this release, or None.
+    def ordered(self, what: str, release: Release, *, at_this_entry: bool) -> Order | None:
+        """Who ordered that of this release and why, or None.
 
         at_this_entry: only an order given since the newest entry of the record counts.
         """
@@ -246,7 +257,7 @@ class Store:
         if item is None or item["number"] != release.number:
             return None
         stale = at_this_entry and item["entries"] != release.entries
-        return None if stale else str(item["by"])
+        return None if stale else Order(by=item["by"], reason=item.get("reason", ""))
 
 
 def _record_key(entry: Entry) -> Key:

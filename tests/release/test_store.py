@@ -11,7 +11,7 @@ import pytest
 from release.errors import LostLock, ReleaseError, Unavailable
 from release.model import Phase
 from release.run import ExitCode
-from release.store import LEASE_SECONDS, Locked, Owner, Store
+from release.store import LEASE_SECONDS, Locked, Order, Owner, Store
 from release.table import DynamoTable, Key, Put
 from tests.release.company import Company
 from tests.release.dynamo import release_table, release_tables
@@ -158,10 +158,10 @@ def test_an_order_to_approve_counts_for_the_hold_that_it_was_given_for(
     ann = store(table, time, "ann")
     held, _ = with_entries(a_release(), "planned", "held")
     ann.order("approve", held, "bob")
-    assert ann.ordered("approve", held, at_this_entry=True) == "bob"
+    assert ann.ordered("approve", held, at_this_entry=True) == Order(by="bob")
     later = replace(held, entries=held.entries + 1)
     assert ann.ordered("approve", later, at_this_entry=True) is None
-    assert ann.ordered("approve", later, at_this_entry=False) == "bob"
+    assert ann.ordered("approve", later, at_this_entry=False) == Order(by="bob")
     assert ann.ordered("approve", replace(held, number=2), at_this_entry=False) is None
 
 
