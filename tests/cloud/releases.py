@@ -247,9 +247,9 @@ class Checkout:
     def tampered(self, number: int, seq: int, field: str, text: str) -> Iterator[None]:
         """Writes over a part of a release's record, past the engine, and puts it back afterwards."""
         honest = self.item("record", f"{number:08d}/{seq:06d}")
-        changed = {**honest["entry"]["M"], field: {"S": text}}
+        changed = json.dumps({**json.loads(honest["entry"]["S"]), field: text})
         table, dynamodb = self.outputs["release_table"], self.stack.aws("dynamodb")
-        dynamodb.put_item(TableName=table, Item={**honest, "entry": {"M": changed}})
+        dynamodb.put_item(TableName=table, Item={**honest, "entry": {"S": changed}})
         try:
             yield
         finally:
@@ -278,8 +278,8 @@ class Checkout:
         cloudwatch = self.stack.aws("cloudwatch")
 
         def quiet() -> bool | None:
-            found = cloudwatch.describe_alarms(AlarmNames=names, StateValue="ALARM")["MetricAlarms"]
-            return None if found else True
+            found = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+            return None if any(alarm["StateValue"] == "ALARM" for alarm in found) else True
 
         wait_for(quiet, "the alarms of the version before are over")
 
