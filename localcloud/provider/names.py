@@ -47,6 +47,8 @@ RESOURCES: Mapping[str, str] = {
     "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders": "ecs_cluster_capacity_providers",
     "aws:ecs/service:Service": "ecs_service",
     "aws:ecs/taskDefinition:TaskDefinition": "ecs_task_definition",
+    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": "iam_openid_connect_provider",
+    "aws:iam/policy:Policy": "iam_policy",
     "aws:iam/role:Role": "iam_role",
     "aws:iam/rolePolicy:RolePolicy": "iam_role_policy",
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": "iam_role_policy_attachment",
