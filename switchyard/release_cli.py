@@ -260,7 +260,7 @@ def promote(
     """Release to one stack the very digests that another one has proven, once they have soaked there."""
     from switchyard.releases import ReleasedStack, promoted_images
 
-    images = promoted_images(source, target, list(service or []))
+    images = promoted_images(source, target, list(service or []), hotfix=hotfix)
     opened = ReleasedStack(target)
     request = _request(
         opened,

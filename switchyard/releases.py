@@ -256,10 +256,13 @@ def past(source: ReleasedStack) -> list[PastRelease]:
     return past_releases([*([current] if current else []), *source.store.history()])
 
 
-def promoted_images(source: str, target: str, services: Sequence[str]) -> dict[str, str]:
+def promoted_images(
+    source: str, target: str, services: Sequence[str], *, hotfix: bool = False
+) -> dict[str, str]:
     """By service, the target's image of the digest that is live in the source, proven there for the soak.
 
-    services: those to promote; all that both stacks have if empty. Raises Refused with every reason.
+    services: those to promote; all that both stacks have if empty. hotfix: completed there is enough, no
+    soak. Raises Refused with every reason.
     """
     there, here = ReleasedStack(source), ReleasedStack(target)
     allowed = here.settings.release.promoted_from
@@ -275,7 +278,7 @@ def promoted_images(source: str, target: str, services: Sequence[str]) -> dict[s
         {service: image for service, image in running.items() if image},
         {service: here.repository(service) for service in wanted},
         source=source,
-        soak=timedelta(seconds=here.settings.release.soak_seconds),
+        soak=timedelta(seconds=0 if hotfix else here.settings.release.soak_seconds),
         now=SystemClock().now(),
     )
 
