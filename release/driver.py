@@ -256,16 +256,20 @@ class Driver:
             journal.commit(Found(event=event), actor=actor)
         return self._run(journal)
 
-    def rollback(self, actor: str, *, to: int | None = None, reason: str = "") -> Ended:
+    def rollback(
+        self, actor: str, *, to: int | None = None, reason: str = "", strategy: Strategy | None = None
+    ) -> Ended:
         """Goes back: from a release in progress by aborting it, else by a release of the images before.
 
         to: number of a completed release whose images are wanted; None for those before the last one.
+        strategy: of such a release; None for the policy's.
         """
-        return self._command(lambda: self._rollback(actor, to, reason))
+        return self._command(lambda: self._rollback(actor, to, reason, strategy))
 
-    def _rollback(self, actor: str, to: int | None, reason: str) -> Ended:
+    def _rollback(self, actor: str, to: int | None, reason: str, strategy: Strategy | None) -> Ended:
         if self._store.current() is None:
-            return self._start(replace(going_back(self._store.history(), actor, to), reason=reason))
+            request = going_back(self._store.history(), actor, to)
+            return self._start(replace(request, reason=reason, strategy=strategy))
         if to is not None:
             raise Refused("a release is in progress: `abort` it; then go back further")
         return self._abort(actor, reason)

@@ -313,13 +313,17 @@ def rollback(
     stack: StackName = "local",
     to: Annotated[int | None, typer.Option(help="A completed release to go back to.")] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    strategy: StrategyOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go back to the versions before the last release, at once if they are still warm."""
+    """Go back to the versions before the last release, at once if they are still warm.
+
+    Else they are started, checked and shifted to as any version, in steps unless --strategy all-at-once.
+    """
     from switchyard.releases import ReleasedStack
 
     with driver_of(ReleasedStack(stack), quiet=as_json) as driver:
-        ended = driver.rollback(actor(), to=to, reason=reason)
+        ended = driver.rollback(actor(), to=to, reason=reason, strategy=strategy)
     end(ended, as_json)
 
 

@@ -143,6 +143,14 @@ def test_rollback_outside_window() -> None:
     assert (ended.release.undoes, ended.release.kind) == (1, "hotfix")
 
 
+def test_rollback_outside_window_takes_no_steps_if_so_asked() -> None:
+    company = a_company()
+    assert released(company, "v2") is ExitCode.COMPLETED
+    assert company.driver().rollback("bob", strategy="all-at-once").code is ExitCode.COMPLETED
+    assert company.world.live() == image("v1")
+    assert steps_of(company, 2) == [100], "a bad version is not to keep most of the traffic"
+
+
 def test_rollback_of_a_rollback() -> None:
     company = a_company()
     assert released(company, "v2") is ExitCode.COMPLETED
