@@ -12,7 +12,7 @@ from release.going_back import going_back
 from release.hands import Hands, Ports
 from release.journal import Found, Journal, Observe
 from release.judges import Judges
-from release.model import Hold, Release
+from release.model import Hold, Release, Strategy
 from release.plan import Plan, Policy, Request
 from release.ports import FREEZE_GATE, GateResult, Say
 from release.record import Entry, verify
