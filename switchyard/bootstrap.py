@@ -20,6 +20,7 @@ import pulumi.automation as auto
 import yaml
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from pulumi.automation import OpType
 
 from bootstrap.inputs import AUDIENCE, PROJECT, SECRETS_KEY_ALIAS, Inputs, InvalidInputs, checked
 from localcloud import cloud
@@ -33,7 +34,7 @@ Ask = Callable[[str], bool]
 ENGINE_PROJECT = "switchyard-bootstrap"
 # Nothing in the state is secret while it is in the folder; later the account's own key seals it.
 NO_PASSPHRASE = {"PULUMI_CONFIG_PASSPHRASE": ""}
-NOTHING = {"same"}
+NOTHING = {OpType.SAME}
 
 
 class WrongAccount(SwitchyardError):
@@ -365,7 +366,7 @@ def _apply(bench: _Bench, stack: auto.Stack, *, yes: bool, say: Say, ask: Ask | 
         shown = stack.preview(color="never", diff=True)
     except auto.CommandError as error:
         raise DeploymentFailed(f"the preview failed; nothing was done:\n{error}") from None
-    if set(map(str, shown.change_summary)) <= NOTHING:
+    if {OpType(kind) for kind in shown.change_summary} <= NOTHING:
         say(f"Account {bench.inputs.account} is as it should be: nothing to change")
         return {}
     say(shown.stdout)
@@ -384,19 +385,21 @@ def _apply(bench: _Bench, stack: auto.Stack, *, yes: bool, say: Say, ask: Ask | 
             "was made is known."
         ) from None
     counts = done.summary.resource_changes or {}
-    return {str(kind): count for kind, count in counts.items() if str(kind) not in NOTHING}
+    return {str(kind): count for kind, count in counts.items() if OpType(kind) not in NOTHING}
 
 
 def _move(bench: _Bench, stack: auto.Stack) -> auto.Stack:
     """Puts the state into the bucket, sees that it is there, and forgets the folder's."""
     exported = stack.export_stack()
     here = exported.deployment or {}
-    # There is nothing sealed in it, so the new place seals it with its own key.
-    exported.deployment = {name: value for name, value in here.items() if name != "secrets_providers"}
     _settings_file(bench).unlink(missing_ok=True)
     _lay_out(bench)
     try:
         moved = auto.Stack.create_or_select(bench.stack, _workspace(bench, moved=True))
+        # Nothing in it is sealed so far, so the new place's key can simply take the old one's place.
+        settings = yaml.safe_load(_settings_file(bench).read_text())
+        sealing = {"url": settings["secretsprovider"], "encryptedkey": settings["encryptedkey"]}
+        exported.deployment = {**here, "secrets_providers": {"type": "cloud", "state": sealing}}
         moved.import_stack(exported)
     except auto.CommandError as error:
         raise DeploymentFailed(
