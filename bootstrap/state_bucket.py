@@ -146,6 +146,8 @@ class StateBucket(pulumi.ComponentResource):
                     "id": "expire-old-versions",
                     "status": "Enabled",
                     "filter": {"prefix": STATE_PREFIX},
+                    # Every lock that is given back leaves a marker behind.
+                    "expiration": {"expired_object_delete_marker": True},
                     "noncurrent_version_expiration": {"noncurrent_days": OLD_VERSION_DAYS},
                     "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
                 }

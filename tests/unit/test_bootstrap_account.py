@@ -89,7 +89,7 @@ def test_the_bucket_is_private_versioned_and_sealed_with_its_own_key() -> None:
     expiry = found.one("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
     (kept,) = expiry.inputs["rules"]
     assert kept["noncurrentVersionExpiration"] == {"noncurrentDays": 365}
-    assert "expiration" not in kept, "the state itself never expires"
+    assert kept["expiration"] == {"expiredObjectDeleteMarker": True}, "the state itself never expires"
 
 
 @pytest.mark.parametrize("environment", ["staging", "prod"])
