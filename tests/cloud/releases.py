@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from examples.variants import variant
 from localcloud.dataplane import images
-from localcloud.paths import IMAGES, PROJECT
+from localcloud.paths import IMAGES, PROJECT, WORKSPACE
 from tests.cloud import killed_release
 from tests.cloud.stack import StackUnderTest
 
@@ -111,12 +111,13 @@ class Checkout:
     def create(cls, folder: Path, account: str, edit: Callable[[dict[str, Any]], None]) -> "Checkout":
         """A checkout whose stack is up; nothing was released to it."""
         folder.mkdir(parents=True)
-        # Where this folder is tells the code where its checkout is, so it can't be a link.
-        shutil.copytree(
-            PROJECT / "localcloud", folder / "localcloud", ignore=shutil.ignore_patterns("__pycache__")
-        )
-        for name in ("components", "release", "switchyard", "examples"):
-            (folder / name).symlink_to(PROJECT / name, target_is_directory=True)
+        # Real copies: the code asks its own files where its checkout is.
+        for name in ("components", "examples", "localcloud", "release", "switchyard"):
+            shutil.copytree(
+                PROJECT / name,
+                folder / name,
+                ignore=shutil.ignore_patterns("__pycache__", ".mypy_cache"),
+            )
         checkout = cls(StackUnderTest.create(folder, STACK, account))
         checkout.stack.change(edit)
         said = checkout.switchyard("cloud", "up", "--stack", STACK)
@@ -133,7 +134,9 @@ class Checkout:
     @cached_property
     def environment(self) -> Mapping[str, str]:
         """A shell that knows of no cloud, with this checkout's code before any other."""
-        return {**os.environ, "PYTHONPATH": str(self.folder), "SWITCHYARD_HOME": str(IMAGES.parent)}
+        # Coverage is of the project's files; it would look for these copies when they are gone.
+        shell = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        return {**shell, "PYTHONPATH": str(self.folder), "SWITCHYARD_HOME": str(WORKSPACE)}
 
     def begin(self, *arguments: str) -> Command:
         """Starts `switchyard …` and does not wait for it."""
@@ -169,9 +172,12 @@ class Checkout:
         return command
 
     def close(self) -> None:
-        """Ends what a failed test has left running."""
+        """Ends what a failed test has left running, and its release, so that the next test can begin."""
         for command in self.running:
             command.kill()
+        self.running.clear()
+        if self.current() is not None:
+            self.release("abort", "--reason", "its test has failed")
 
     def set_healthy_timeout(self, seconds: int) -> None:
         """For the releases that begin from now on."""
