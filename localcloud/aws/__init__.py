@@ -17,8 +17,9 @@ from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
+from moto.s3.models import FakeBucket
 
-from localcloud.aws import application_autoscaling, backup, dynamodb, ec2, ecs, rds
+from localcloud.aws import application_autoscaling, backup, dynamodb, ec2, ecs, rds, s3
 
 
 @cache
@@ -30,6 +31,7 @@ def install() -> None:
     _ec2()
     _ecs()
     _rds()
+    _s3()
 
 
 def _application_autoscaling() -> None:
@@ -67,6 +69,10 @@ def _rds() -> None:
     _wrap(RDSBackend, "create_db_instance_read_replica", rds.as_an_instance_of_its_own)
     _answer(DBInstance, "PerformanceInsightsEnabled", rds.performance_insights_enabled)
     _answer(DBInstance, "PerformanceInsightsRetentionPeriod", rds.performance_insights_days)
+
+
+def _s3() -> None:
+    _wrap(FakeBucket, "get_permission", s3.without_conditional_denials)
 
 
 def _add(ours: type, moto_class: type) -> None:
