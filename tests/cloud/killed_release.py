@@ -28,10 +28,7 @@ STATES: dict[str, Callable[[Release], bool]] = {
     "scaling": lambda release: release.phase is Phase.SCALING,
     # What it intends is kept, and the load balancer not yet told.
     "intending": lambda release: release.phase is Phase.SHIFTING and not release.confirmed,
-    # The load balancer was told, and whether all the rest follows is open.
-    "shifted": lambda release: release.phase is Phase.SHIFTING and release.step > 0 and release.confirmed,
     "baking": lambda release: release.phase is Phase.BAKING,
-    "retiring": lambda release: release.phase is Phase.RETIRING,
     # The way back was begun, and no traffic moved yet.
     "rolling-back": lambda release: release.phase is Phase.ROLLING_BACK,
 }

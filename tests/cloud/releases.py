@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 from examples.variants import variant
 from localcloud.dataplane import images
 from localcloud.paths import IMAGES, PROJECT, WORKSPACE
-from tests.cloud import killed_release
+from tests.cloud import killed_release, rounds
 from tests.cloud.stack import StackUnderTest
 
 STACK = "local"
@@ -79,10 +79,10 @@ class Command:
         """Whether it has ended."""
         return self._process.poll() is not None
 
-    def end(self) -> Said:
-        """Closes its standard input and returns what it came to."""
+    def end(self, seconds: float = COMMAND_SECONDS) -> Said:
+        """Closes its standard input and returns what it came to; it may take so long."""
         try:
-            out, err = self._process.communicate(timeout=COMMAND_SECONDS)
+            out, err = self._process.communicate(timeout=seconds)
         except BaseException:
             self.kill()
             raise
@@ -165,6 +165,14 @@ class Checkout:
         asked = json.dumps({"images": {SERVICE: image}, **request})
         said = self._run([sys.executable, killed_release.__file__, state, asked]).end()
         assert said.status == -9, f"its process was to die at {state}: {said.text}"
+
+    def rounds(self, images: Sequence[str]) -> list[Any]:
+        """Releases one after the other and has each taken back in its bake; how they ended."""
+        said = self._run([sys.executable, rounds.__file__, *images]).end(
+            seconds=len(images) * COMMAND_SECONDS
+        )
+        assert said.status == 0, said.text
+        return [json.loads(line) for line in said.out.splitlines()]
 
     def _run(self, arguments: Sequence[str]) -> Command:
         command = Command(arguments, folder=self.folder, environment=self.environment)
@@ -294,6 +302,16 @@ class Checkout:
         item = self.item("lock", "stack")
         until = datetime.fromisoformat(item["until"]["S"])
         time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds()) + LOOK_SECONDS)
+
+    def stored(self, number: int) -> Any:
+        """The entries of a record, as they are in the table; nothing verifies them."""
+        found = self.stack.aws("dynamodb").query(
+            TableName=self.outputs["release_table"],
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues={":pk": {"S": "record"}, ":sk": {"S": f"{number:08d}/"}},
+        )["Items"]
+        return {"entries": [json.loads(item["entry"]["S"]) for item in found]}
 
     def shown(self, number: int) -> Any:
         """`show --json`, which verifies the record."""
