@@ -7,7 +7,7 @@ would stay PROVISIONING, where moto alone pretends that they come and go.
 import copy
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 from botocore import xform_name
@@ -67,8 +67,21 @@ def install_tasks() -> None:
         for name, method in vars(ours).items():
             if callable(method):
                 setattr(theirs, name, method)
-    for name, wrapper in {"update_service": with_deployments}.items():
+    for name, wrapper in {"update_service": with_deployments, "describe_tasks": at_one_moment}.items():
         setattr(EC2ContainerServiceBackend, name, wrapper(getattr(EC2ContainerServiceBackend, name)))
+
+
+def at_one_moment(describe: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """EC2ContainerServiceBackend.describe_tasks: what it tells is read while the task lives on.
+
+    A task whose status is read last would be STOPPED with the exit code of a moment before, which is none.
+    """
+
+    @wraps(describe)
+    def describe_tasks(*given: Any, **named: Any) -> list[Any]:
+        return [copy.copy(task) for task in describe(*given, **named)]
+
+    return describe_tasks
 
 
 def new_task(backend: Any, cluster: Any, definition: Any, **given: Any) -> Any:

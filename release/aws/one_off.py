@@ -37,6 +37,8 @@ LOG_SECONDS = 20
 FORGOTTEN_TASKS = 5
 LAST_LINES = 12
 LONGEST_LINE = 400
+# How the reason begins of a stop for lack of time.
+TOO_LONG = "took longer than"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,10 +256,11 @@ class OneOffTasks:
                 return None
             task = answer["tasks"][0]
             if task["lastStatus"] == "STOPPED":
-                if stopped_after is not None:
+                # The answer to an earlier call that stopped it may have been lost.
+                if stopped_after is not None or task.get("stoppedReason", "").startswith(TOO_LONG):
                     raise ReleaseError(
-                        f"the one-off task {_id(arn)} of {service} was stopped after {stopped_after:.0f} s; "
-                        f"it may take {timeout_seconds:g} s"
+                        f"the one-off task {_id(arn)} of {service} was stopped after it had taken longer "
+                        f"than {timeout_seconds:g} s"
                     )
                 return task
             now = self._clock.now()
@@ -265,7 +268,7 @@ class OneOffTasks:
             age = (now - task.get("createdAt", now)).total_seconds()
             if stopped_after is None and age > timeout_seconds:
                 with asking(f"stop the one-off task {_id(arn)}"):
-                    reason = f"took longer than {timeout_seconds:g} seconds"
+                    reason = f"{TOO_LONG} {timeout_seconds:g} seconds"
                     self._ecs.stop_task(cluster=self._parts.cluster, task=arn, reason=reason)
                 stopped_after = age
             elif stopped_after is not None and age > stopped_after + STOP_SECONDS:

@@ -129,7 +129,7 @@ def test_another_image_than_the_released_one_is_not_run(cloud: World) -> None:
 
 def test_a_task_that_takes_too_long_is_stopped(cloud: World) -> None:
     setup = migrating(cloud, "import time; time.sleep(600)", timeout_seconds=1)
-    with pytest.raises(ReleaseError, match=r"was stopped after \d+ s; it may take 1 s"):
+    with pytest.raises(ReleaseError, match="was stopped after it had taken longer than 1 s"):
         setup.migrator.run("api", "blue", "token")
     (task,) = setup.one_offs()
     assert task["lastStatus"] == "STOPPED"
@@ -249,7 +249,7 @@ def test_a_stop_that_never_answers_is_unavailable(cloud: World) -> None:
         pytest.raises(Unavailable, match="stop the one-off task"),
     ):
         setup.migrator.run("api", "blue", "token")
-    with pytest.raises(ReleaseError, match="was stopped after"):
+    with pytest.raises(ReleaseError, match="was stopped after it had taken longer"):
         setup.migrator.run("api", "blue", "token")
 
 
