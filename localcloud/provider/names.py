@@ -79,6 +79,9 @@ RESOURCES: Mapping[str, str] = {
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": "vpc_security_group_ingress_rule",
 }
 
+# What only bootstrap/ makes, which has a state and a recovery of its own.
+OF_BOOTSTRAP = frozenset({"aws:iam/openIdConnectProvider:OpenIdConnectProvider", "aws:iam/policy:Policy"})
+
 FUNCTIONS: Mapping[str, str] = {
     "aws:index/getCallerIdentity:getCallerIdentity": "caller_identity",
     "aws:lb/getListenerRule:getListenerRule": "lb_listener_rule",

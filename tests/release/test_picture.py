@@ -258,7 +258,8 @@ def test_whatever_happened_the_picture_is_valid_and_inside_its_frame(
             found = numbers(path.attrib["d"].replace("h22", ""))
             assert all(0 <= value <= WIDTH for value in found[0::2])
             assert all(0 <= value <= height for value in found[1::2])
-    assert "nan" not in picture(samples, events)
+    # What people wrote may be any word; a number may not.
+    assert "nan" not in re.sub(r">[^<]*<", "><", picture(samples, events))
     console = Console(width=120, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123 - only to be drawn
     console.print(chart(samples, events))
 
