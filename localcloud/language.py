@@ -24,11 +24,10 @@ from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 from localcloud.plugin_process import NoProgram, PluginProcess, interpreter
 from localcloud.policy_proxy import PolicyProxy, Variables
+from localcloud.rpc import UNLIMITED
 
 Message = Any
 Context = Any
-
-UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 ENGINE_LOOK_SECONDS = 2.0

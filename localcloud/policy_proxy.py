@@ -16,9 +16,9 @@ import grpc
 from pulumi.runtime.proto import analyzer_pb2
 
 from localcloud.plugin_process import NoProgram, Piece, PluginProcess
+from localcloud.rpc import UNLIMITED
 
 Variables = Mapping[str, str]
-UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 START_SECONDS = 60.0
 SERVICE = "/pulumirpc.Analyzer/"
 

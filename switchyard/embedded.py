@@ -82,9 +82,9 @@ def up(stack: str, say: Say, observe: Observe | None = None) -> "status_module.S
     engine = workspace(stack)
     watcher = Watcher(say=say, verb=f"Bringing up {stack}", observe=observe)
     with kept(PROJECT / f"Pulumi.{stack}.yaml"):
-        opened = _run(lambda: selected(stack, engine), watcher)
+        opened = run(lambda: selected(stack, engine), watcher)
         recover(stack, say, engine)
-        _run(lambda: opened.up(on_event=watcher, suppress_outputs=True), watcher)
+        run(lambda: opened.up(on_event=watcher, suppress_outputs=True), watcher)
     fill_secrets(stack, say)
     return status_module.read(stack)
 
@@ -116,7 +116,8 @@ def publish(folder: Path, repository: str, version: str, stack: str) -> Publishe
     return images.publish(folder, own, version, ecr, IMAGES)
 
 
-def _run(work: Callable[[], Result], watcher: Watcher) -> Result:
+def run(work: Callable[[], Result], watcher: Watcher) -> Result:
+    """Runs a step of the engine. Raises DeploymentFailed with what the engine said."""
     try:
         return work()
     except auto.CommandError as error:

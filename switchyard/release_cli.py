@@ -94,15 +94,15 @@ def _request(
     stack: "ReleasedStack",
     images: "dict[str, str]",
     *,
-    strategy: Strategy | None,
-    step: int | None,
-    every: int | None,
-    bake: int | None,
     hotfix: bool,
-    emergency: bool,
-    override: list[str] | None,
     change: str | None,
     commit: str | None,
+    strategy: Strategy | None = None,
+    step: int | None = None,
+    every: int | None = None,
+    bake: int | None = None,
+    emergency: bool = False,
+    override: list[str] | None = None,
 ) -> "Request":
     from release.plan import Request
     from switchyard.releases import commit_of_checkout
@@ -265,13 +265,7 @@ def promote(
     request = _request(
         opened,
         images,
-        strategy=None,
-        step=None,
-        every=None,
-        bake=None,
         hotfix=hotfix,
-        emergency=False,
-        override=None,
         change=change,
         commit=commit,
     )

@@ -1,8 +1,7 @@
 """The settings file of a review stack, and the engine on it."""
 
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import pulumi.automation as auto
 import yaml
@@ -10,11 +9,7 @@ import yaml
 from review.ephemeral import Record, number_of
 from review.ephemeral_settings import derive, document
 from switchyard import stacks
-from switchyard.embedded import Watcher
-from switchyard.errors import DeploymentFailed
 from switchyard.review_places import Place, file_of
-
-Result = TypeVar("Result")
 
 
 def write_settings(place: Place, record: Record) -> None:
@@ -44,12 +39,3 @@ def states_of(place: Place) -> set[str]:
     """The review stacks that the engine has a state of."""
     found = stacks.workspace(place.base).list_stacks()
     return {stack.name for stack in found if number_of(stack.name) is not None}
-
-
-def run(work: Callable[[], Result], watcher: Watcher) -> Result:
-    """Runs a step of the engine. Raises DeploymentFailed with what the engine said."""
-    try:
-        return work()
-    except auto.CommandError as error:
-        said = "\n".join(dict.fromkeys(watcher.errors)) or str(error)
-        raise DeploymentFailed(f"{watcher.verb} failed:\n{said}\nMend it and run the same again.") from None

@@ -30,10 +30,10 @@ from review.ephemeral import (
 )
 from review.errors import ReviewError
 from switchyard import stacks
-from switchyard.embedded import Watcher, fill_secrets
+from switchyard.embedded import Watcher, fill_secrets, run
 from switchyard.errors import SwitchyardError
 from switchyard.recovery import recover
-from switchyard.review_engine import engine_of, run, states_of, write_settings
+from switchyard.review_engine import engine_of, states_of, write_settings
 from switchyard.review_places import (
     OutOfReach,
     Place,

@@ -12,11 +12,11 @@ import pulumi.automation as auto
 
 from review.ephemeral import Phase, Record, choose_cidr, number_of
 from switchyard import stacks
-from switchyard.embedded import Watcher
+from switchyard.embedded import Watcher, run
 from switchyard.errors import SwitchyardError
 from switchyard.locks import locks
 from switchyard.recovery import recover
-from switchyard.review_engine import engine_of, run, states_of, write_settings
+from switchyard.review_engine import engine_of, states_of, write_settings
 from switchyard.review_places import Place, file_of
 
 Say = Callable[[str], None]

@@ -11,8 +11,8 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from localcloud import guard
 from localcloud.provider.binaries import Binaries
+from localcloud.rpc import UNLIMITED
 
-UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 START_TIMEOUT_SECONDS = 120
 
 

@@ -21,7 +21,8 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provid
 
 from localcloud.provider import names, properties
 from localcloud.provider.binaries import Binaries
-from localcloud.provider.bridge import UNLIMITED, Bridge, BridgeFailed
+from localcloud.provider.bridge import Bridge, BridgeFailed
+from localcloud.rpc import UNLIMITED
 
 # The engine keeps up to 16 operations in flight per run, each for minutes; several runs share a server.
 WORKERS = 256

@@ -135,7 +135,7 @@ def ended(watch: Watcher, error: Exception) -> str:
         raise error
 
     with pytest.raises(DeploymentFailed) as refused:
-        embedded._run(work, watch)
+        embedded.run(work, watch)
     assert refused.value.__cause__ is None
     return str(refused.value)
 
