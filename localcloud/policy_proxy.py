@@ -20,6 +20,7 @@ from localcloud.rpc import UNLIMITED
 
 Variables = Mapping[str, str]
 START_SECONDS = 60.0
+ANSWER_SECONDS = 1.0
 SERVICE = "/pulumirpc.Analyzer/"
 
 
@@ -127,7 +128,8 @@ class PolicyProxy:
         with self._lock:
             first, self._ended = not self._ended, True
         if first:
-            self._server.stop(None)
+            # The call that ended the pack is still to be told why.
+            self._server.stop(ANSWER_SECONDS)
             if self._process is None:
                 self._pieces.put(None)
             else:
