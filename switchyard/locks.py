@@ -1,26 +1,26 @@
 """Locks of Pulumi's own backends. They never expire, so an engine that was killed leaves its lock behind.
 
-A lock is dead, and only then cleared, if it was taken on this host by a process that no longer runs.
+A lock is dead, and only then cleared without being told, if it was taken on this host by a process that no
+longer runs. `pulumi cancel` clears all locks of a stack; here one is cleared, and only as it was seen.
 """
 
-import getpass
 import json
-import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 import psutil
 import pulumi.automation as auto
 
 from switchyard.errors import SwitchyardError
-from switchyard.stacks import project_name, session_of, workspace
+from switchyard.lock_places import LockFile, lock_files
+from switchyard.stacks import workspace
 
 # The host's clock and a process's start are read from different places.
 SLACK = timedelta(seconds=1)
+UNKNOWN = "unknown"
 
 
 class StackLocked(SwitchyardError):
@@ -31,19 +31,25 @@ class StackLocked(SwitchyardError):
 class Lock:
     """A lock of a stack, as the engine that took it wrote it down.
 
+    id: its name in the backend.
     owner, host, pid: who took it, where, and in which process.
     since: when.
+    malformed: why its content can't be read, empty where it can; then `since` is when it was written.
+    clear: removes it if it is still what was read; False if not.
     """
 
+    id: str
     owner: str
     host: str
     pid: int
     since: datetime
+    malformed: str = ""
+    clear: Callable[[], bool] = field(default=lambda: False, repr=False, compare=False)
 
     @property
     def age(self) -> timedelta:
-        """How long ago it was taken."""
-        return datetime.now(UTC) - self.since
+        """How long ago it was taken; never less than nothing, as by a host whose clock is ahead."""
+        return max(datetime.now(UTC) - self.since, timedelta())
 
     @property
     def dead(self) -> bool:
@@ -51,7 +57,7 @@ class Lock:
 
         A process that started after the lock was taken only got the same number.
         """
-        if self.host != socket.gethostname():
+        if self.malformed or self.host != socket.gethostname():
             return False
         try:
             process = psutil.Process(self.pid)
@@ -59,81 +65,83 @@ class Lock:
             return process.status() == psutil.STATUS_ZOMBIE or started > self.since + SLACK
         except psutil.NoSuchProcess:
             return True
+        except psutil.AccessDenied:
+            return False
 
     def __str__(self) -> str:
-        minutes = int(self.age.total_seconds() // 60)
-        return f"{self.owner} on {self.host} (process {self.pid}), {minutes} minutes ago"
+        if self.malformed:
+            return f"somebody (lock {self.id} can't be read: {self.malformed}), {span(self.age)} ago"
+        return f"{self.owner} on {self.host} (process {self.pid}), {span(self.age)} ago"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "id": self.id,
+            "owner": self.owner,
+            "host": self.host,
+            "pid": self.pid,
+            "since": self.since.isoformat(),
+            "age_seconds": int(self.age.total_seconds()),
+            "dead": self.dead,
+            "malformed": self.malformed or None,
+        }
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its one or two largest units: `3 minutes`, `2 hours 5 minutes`."""
+    minutes = int(length.total_seconds() // 60)
+    days, hours = divmod(minutes // 60, 24)
+    units = [(days, "day"), (hours, "hour"), (minutes % 60, "minute")]
+    told = [f"{count} {unit}{'s' if count != 1 else ''}" for count, unit in units if count]
+    return " ".join(told[:2]) or "0 minutes"
 
 
 def locks(stack: str, engine: auto.LocalWorkspace | None = None) -> list[Lock]:
-    """The stack's locks, oldest first. Pulumi Cloud keeps none of this kind: its own expire."""
-    engine = engine or workspace(stack)
-    url = engine.env_vars.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL")
-    url = url or engine.who_am_i().url or ""
-    folder = f".pulumi/locks/organization/{project_name()}/{stack}"
-    found = [_read(text) for text in _documents(url, folder, engine.env_vars)]
+    """The stack's locks, oldest first. Raises SwitchyardError where they can't be read."""
+    found = [_read(file) for file in lock_files(stack, engine or workspace(stack))]
     return sorted(found, key=lambda lock: lock.since)
 
 
 def clear_dead_locks(stack: str, engine: auto.LocalWorkspace | None = None) -> list[Lock]:
     """Clears the stack's locks if all of them are dead, and returns them. Raises StackLocked."""
-    engine = engine or workspace(stack)
     found = locks(stack, engine)
     living = [lock for lock in found if not lock.dead]
     if living:
-        raise StackLocked(
-            f"stack {stack} is locked by {'; and by '.join(map(str, living))}. If that still runs, wait. "
-            f"If you know that it was killed, run `pulumi cancel --stack {stack}` and then the same again "
-            f"(this is {getpass.getuser()} on {socket.gethostname()}, which can't see processes elsewhere)."
-        )
-    if found:
-        # The engine knows no way to clear one lock: this clears all, which are dead.
-        engine.pulumi_command.run(
-            ["cancel", "--yes", "--stack", stack], engine.work_dir, dict(engine.env_vars)
-        )
-    return found
+        raise StackLocked(locked_by(stack, living))
+    return [lock for lock in found if lock.clear()]
 
 
-def _read(text: str) -> Lock:
-    written = json.loads(text)
-    return Lock(
-        owner=written["username"],
-        host=written["hostname"],
-        pid=written["pid"],
-        since=datetime.fromisoformat(written["timestamp"]).astimezone(UTC),
+def locked_by(stack: str, living: list[Lock]) -> str:
+    """What to tell a person who is kept out by these locks."""
+    forced = " ".join(f"--force {lock.id}" for lock in living)
+    return (
+        f"stack {stack} is locked by {'; and by '.join(map(str, living))}. If that still runs, wait. "
+        f"If you know that it was killed, run `switchyard unlock --stack {stack} {forced}` and then the same "
+        f"again (this is {socket.gethostname()}, which can't see processes elsewhere)."
     )
 
 
-def _documents(url: str, folder: str, environment: Mapping[str, str]) -> Iterator[str]:
-    """The lock files in a folder of the backend."""
-    parts = urlsplit(url)
-    if parts.scheme == "s3":
-        yield from _objects(parts.netloc, parts.path, parse_qs(parts.query), folder, environment)
-    elif parts.scheme == "file":
-        root = Path(f"{parts.netloc}{parts.path}").expanduser()
-        yield from (path.read_text() for path in sorted((root / folder).glob("*.json")))
-    elif parts.scheme not in ("http", "https"):
-        raise SwitchyardError(
-            f"the state is kept at {url}, where locks can't be read from here; s3:// and file:// can be"
+def _read(file: LockFile) -> Lock:
+    try:
+        written = json.loads(file.text)
+        if written["pid"] <= 0:
+            raise ValueError(f"{written['pid']} is no process")  # noqa: TRY301 - told as any other mistake in it
+        return Lock(
+            id=file.id,
+            owner=str(written["username"]),
+            host=str(written["hostname"]),
+            pid=int(written["pid"]),
+            since=datetime.fromisoformat(written["timestamp"]).astimezone(UTC),
+            clear=file.remove,
         )
-
-
-def _objects(
-    bucket: str,
-    prefix: str,
-    options: Mapping[str, Sequence[str]],
-    folder: str,
-    environment: Mapping[str, str],
-) -> Iterator[str]:
-    def option(name: str) -> str | None:
-        return next(iter(options.get(name, ())), None)
-
-    session = session_of(environment, option("region"), option("profile"))
-    endpoint = option("endpoint")
-    if endpoint and "//" not in endpoint:
-        endpoint = ("http://" if option("disableSSL") == "true" else "https://") + endpoint
-    s3 = session.client("s3", endpoint_url=endpoint)
-    path = "/".join(part for part in (prefix.strip("/"), folder) if part)
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{path}/"):
-        for entry in page.get("Contents", []):
-            yield s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read().decode()
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        why = f"{type(error).__name__}: {error}" if file.text.strip() else "it is empty"
+        return Lock(
+            id=file.id,
+            owner=UNKNOWN,
+            host=UNKNOWN,
+            pid=0,
+            since=file.since,
+            malformed=" ".join(why.split())[:200],
+            clear=file.remove,
+        )

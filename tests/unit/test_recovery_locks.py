@@ -16,8 +16,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from localcloud.paths import PROJECT
 from switchyard.errors import SwitchyardError
-from switchyard.locks import Lock, StackLocked, clear_dead_locks, locks
+from switchyard.locks import Lock, StackLocked, clear_dead_locks, locks, span
 from switchyard.stacks import project_name
 
 NOW = datetime.now(UTC)
@@ -34,24 +35,12 @@ def ended() -> int:
 
 @pytest.fixture
 def dead(ended: int) -> Lock:
-    return Lock(owner="ci", host=socket.gethostname(), pid=ended, since=NOW - timedelta(minutes=5))
-
-
-class Engine(SimpleNamespace):
-    """An engine that keeps what it was asked to run."""
-
-    def __init__(self, url: str) -> None:
-        self.ran: list[list[str]] = []
-        super().__init__(
-            env_vars={"PULUMI_BACKEND_URL": url},
-            work_dir=".",
-            pulumi_command=SimpleNamespace(run=lambda arguments, *_: self.ran.append(arguments)),
-        )
+    return Lock(id="a", owner="ci", host=socket.gethostname(), pid=ended, since=NOW - timedelta(minutes=5))
 
 
 def engine_at(url: str) -> Any:
-    """An engine whose state is kept there."""
-    return Engine(url)
+    """An engine whose state is kept there, and that can run nothing: `pulumi cancel` would clear all."""
+    return SimpleNamespace(env_vars={"PULUMI_BACKEND_URL": url}, work_dir=str(PROJECT))
 
 
 def written(lock: Lock) -> str:
@@ -88,27 +77,26 @@ def test_nothing_is_known_of_another_host(dead: Lock) -> None:
     assert not replace(dead, host="somewhere-else").dead
 
 
-def test_dead_locks_are_cleared_by_the_engine(dead: Lock, folder: Path, engine: Any) -> None:
+def test_dead_locks_are_cleared(dead: Lock, folder: Path, engine: Any) -> None:
     (folder / "a.json").write_text(written(dead))
     (cleared,) = clear_dead_locks("prod", engine)
-    assert (cleared.owner, cleared.pid) == (dead.owner, dead.pid)
-    assert engine.ran == [["cancel", "--yes", "--stack", "prod"]]
+    assert (cleared.id, cleared.owner, cleared.pid) == ("a", dead.owner, dead.pid)
+    assert list(folder.iterdir()) == []
 
 
 def test_one_lock_that_may_live_keeps_all(dead: Lock, folder: Path, engine: Any) -> None:
     (folder / "a.json").write_text(written(dead))
     (folder / "b.json").write_text(written(replace(dead, owner="ada", host="laptop", pid=7)))
     with pytest.raises(
-        StackLocked, match=r"ada on laptop \(process 7\), \d+ minutes ago.*pulumi cancel --stack"
+        StackLocked, match=r"ada on laptop \(process 7\), 5 minutes ago.*unlock --stack prod --force b`"
     ):
         clear_dead_locks("prod", engine)
-    assert engine.ran == [], "clearing one would clear both"
+    assert len(list(folder.iterdir())) == 2, "who recovers has to be alone"
 
 
 def test_without_a_lock_nothing_is_run(folder: Path, engine: Any) -> None:
     assert folder.exists()
     assert clear_dead_locks("prod", engine) == []
-    assert engine.ran == []
 
 
 def test_the_locks_of_other_stacks_are_not_seen(dead: Lock, folder: Path, engine: Any) -> None:
@@ -138,8 +126,74 @@ def test_locks_are_read_from_a_bucket(dead: Lock, bucket: Any, prefix: str) -> N
     assert [lock.owner for lock in found] == ["older", "ci"]
 
 
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "7", '{"pid": 1}', '{"pid": "x", "username": "a", "hostname": "b"}', "\udcff"]
+)
+def test_a_lock_with_malformed_content_is_shown_and_never_dead(
+    folder: Path, engine: Any, content: str
+) -> None:
+    (folder / "torn.json").write_text(content, errors="surrogateescape")
+    (found,) = locks("prod", engine)
+    assert (found.id, found.owner, found.dead) == ("torn", "unknown", False)
+    assert found.malformed
+    with pytest.raises(StackLocked, match=r"somebody \(lock torn can't be read: .*--force torn"):
+        clear_dead_locks("prod", engine)
+
+
+@pytest.mark.parametrize("pid", [0, -1])
+def test_a_lock_of_no_process_is_malformed(dead: Lock, folder: Path, engine: Any, pid: int) -> None:
+    (folder / "a.json").write_text(written(replace(dead, pid=pid)))
+    (found,) = locks("prod", engine)
+    assert (found.malformed, found.dead) == (f"ValueError: {pid} is no process", False)
+
+
+def test_exactly_one_lock_is_cleared(dead: Lock, folder: Path, engine: Any) -> None:
+    for name in ("a", "b"):
+        (folder / f"{name}.json").write_text(written(dead))
+    first = next(lock for lock in locks("prod", engine) if lock.id == "a")
+    assert first.clear()
+    assert [path.name for path in folder.iterdir()] == ["b.json"]
+    assert not first.clear(), "it is gone already"
+
+
+def test_a_lock_that_has_become_another_is_left(dead: Lock, folder: Path, engine: Any) -> None:
+    (folder / "a.json").write_text(written(dead))
+    (seen,) = locks("prod", engine)
+    (folder / "a.json").write_text(written(replace(dead, owner="ada")))
+    assert not seen.clear()
+    assert (folder / "a.json").exists()
+
+
+def test_an_age_is_told_in_its_largest_units() -> None:
+    told = {60 * 3 + 59: "3 minutes", 61: "1 minute", 5: "0 minutes", 7500: "2 hours 5 minutes"}
+    assert {seconds: span(timedelta(seconds=seconds)) for seconds in told} == told
+    assert span(timedelta(days=3, hours=1, minutes=9)) == "3 days 1 hour"
+
+
+def test_a_host_whose_clock_is_ahead_has_locked_just_now(dead: Lock) -> None:
+    assert replace(dead, since=datetime.now(UTC) + timedelta(hours=1)).age == timedelta()
+
+
 def test_pulumi_cloud_keeps_no_locks_of_this_kind() -> None:
     assert locks("prod", engine_at("https://api.pulumi.com")) == []
+
+
+def test_exactly_one_object_of_a_bucket_is_cleared_and_only_as_it_was_seen(dead: Lock, bucket: Any) -> None:
+    for key in ("a", "b"):
+        bucket.put_object(Bucket="state", Key=f"{FOLDER}/{key}.json", Body=written(dead).encode())
+    engine = engine_at("s3://state?region=eu-west-1")
+    first, second = sorted(locks("prod", engine), key=lambda lock: lock.id)
+    bucket.put_object(Bucket="state", Key=f"{FOLDER}/b.json", Body=b"{}")
+    assert first.clear()
+    assert not second.clear(), "somebody has written another one"
+    assert not first.clear(), "it is gone already"
+    assert [lock.id for lock in locks("prod", engine)] == ["b"]
+
+
+def test_a_bucket_that_is_not_there_is_one_message(bucket: Any) -> None:
+    del bucket
+    with pytest.raises(SwitchyardError, match="locks of stack prod can't be read from s3://nowhere"):
+        locks("prod", engine_at("s3://nowhere?region=eu-west-1"))
 
 
 def test_a_backend_that_cannot_be_read_is_an_error() -> None:
