@@ -71,6 +71,8 @@ class BackupsArgs:
     expect_daily: alarm if no backup was completed for 30 hours. A new stack is in alarm until its first one.
     force_destroy: delete the vaults with all that they hold. False stops the deletion of the stack there.
     key_deletion_window_days: days between the deletion and the loss of a key, 7 to 30.
+    role_path: IAM path of the jobs' role, such as `/switchyard/prod/`.
+    permissions_boundary_arn: policy that the jobs' role can never go beyond; `None` for none.
     """
 
     account_id: str
@@ -86,6 +88,8 @@ class BackupsArgs:
     expect_daily: bool
     force_destroy: bool
     key_deletion_window_days: int
+    role_path: str
+    permissions_boundary_arn: str | None
 
 
 def backup_trust_policy(account_id: str) -> str:
@@ -147,6 +151,8 @@ class Backups(pulumi.ComponentResource):
             self.copy_vault_arn = self._vault(f"{name}-copy-vault", args, args.copy_region, there).arn
         role = iam.Role(
             f"{name}-role",
+            path=args.role_path,
+            permissions_boundary=args.permissions_boundary_arn,
             description="runs backup, copy and restore jobs",
             assume_role_policy=backup_trust_policy(args.account_id),
             opts=self._child,

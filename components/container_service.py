@@ -54,6 +54,8 @@ class ContainerServiceArgs:
     writable_paths: directories with an empty volume each; everything else is read-only. Fargate mounts
         them for root: the image has to own the directory as `user` and declare it as VOLUME.
     user: user (and group) that the container runs as, `10001` or `10001:10001`; never root.
+    role_path: IAM path of the tasks' roles, such as `/switchyard/prod/`.
+    permissions_boundary_arn: policy that the tasks' roles can never go beyond; `None` for none.
     task_policy_json: policy document of what the application may do. Default: nothing.
     execute_command: allow interactive sessions in the containers. Default: they are refused.
     session_log_group_arn, session_kms_key_arn: the cluster's, required with `execute_command`.
@@ -92,6 +94,8 @@ class ContainerServiceArgs:
     health_check_grace_period_seconds: int
     writable_paths: Sequence[str]
     user: str
+    role_path: str
+    permissions_boundary_arn: str | None
     task_policy_json: pulumi.Input[str] | None = None
     execute_command: bool = False
     session_log_group_arn: pulumi.Input[str] | None = None
@@ -148,6 +152,8 @@ class ContainerService(pulumi.ComponentResource):
                 secret_arns=args.secret_arns,
                 secret_kms_key_arns=args.secret_kms_key_arns,
                 task_policy_json=args.task_policy_json,
+                role_path=args.role_path,
+                permissions_boundary_arn=args.permissions_boundary_arn,
                 session_log_group_arn=args.session_log_group_arn if args.execute_command else None,
                 session_kms_key_arn=args.session_kms_key_arn if args.execute_command else None,
             ),

@@ -65,6 +65,8 @@ class DatabaseArgs:
     topic_arn: topic that is told of critical events. Its policy has to let `events.rds.amazonaws.com`
         publish before this component starts.
     key_deletion_window_days: days between the deletion and the loss of the key, 7 to 30.
+    role_path: IAM path of the monitoring role, such as `/switchyard/prod/`.
+    permissions_boundary_arn: policy that the monitoring role can never go beyond; `None` for none.
     """
 
     account_id: str
@@ -96,6 +98,8 @@ class DatabaseArgs:
     log_kms_key_arn: pulumi.Input[str]
     topic_arn: pulumi.Input[str]
     key_deletion_window_days: int
+    role_path: str
+    permissions_boundary_arn: str | None
 
 
 def monitoring_trust_policy(*, account_id: str, region: str, identifiers: Sequence[str]) -> str:
@@ -216,6 +220,8 @@ class Database(pulumi.ComponentResource):
     def _monitoring_role(self, name: str, args: DatabaseArgs, identifiers: Sequence[str]) -> iam.Role:
         return iam.Role(
             f"{name}-monitoring-role",
+            path=args.role_path,
+            permissions_boundary=args.permissions_boundary_arn,
             description=f"enhanced monitoring of database {args.identifier}",
             assume_role_policy=monitoring_trust_policy(
                 account_id=args.account_id, region=args.region, identifiers=identifiers

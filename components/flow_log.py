@@ -19,6 +19,8 @@ class FlowLogArgs:
     retention_days: days that records are kept, one of the numbers that CloudWatch Logs takes.
     kms_key_arn: key that encrypts the log group; its policy has to admit CloudWatch Logs.
     account_id, region: where the VPC is.
+    role_path: IAM path of the role, such as `/switchyard/prod/`.
+    permissions_boundary_arn: policy that the role can never go beyond; `None` for none.
     """
 
     vpc_id: pulumi.Input[str]
@@ -26,6 +28,8 @@ class FlowLogArgs:
     kms_key_arn: pulumi.Input[str]
     account_id: pulumi.Input[str]
     region: str
+    role_path: str
+    permissions_boundary_arn: str | None
 
 
 class FlowLog(pulumi.ComponentResource):
@@ -44,6 +48,8 @@ class FlowLog(pulumi.ComponentResource):
         account = pulumi.Output.from_input(args.account_id)
         role = iam.Role(
             f"{name}-role",
+            path=args.role_path,
+            permissions_boundary=args.permissions_boundary_arn,
             description="Lets VPC flow logs write to their log group",
             assume_role_policy=account.apply(lambda account_id: trust_policy(account_id, args.region)),
             opts=pulumi.ResourceOptions(parent=self),

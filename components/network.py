@@ -42,6 +42,8 @@ class NetworkArgs:
         0.0.0.0/0, may be empty.
     account_id: account that the network belongs to.
     name_tag_prefix: what the Name tags begin with, such as switchyard-prod.
+    role_path: IAM path of the flow log's role, such as `/switchyard/prod/`.
+    permissions_boundary_arn: policy that the flow log's role can never go beyond; `None` for none.
     """
 
     cidr: str | IPv4Network
@@ -59,6 +61,8 @@ class NetworkArgs:
     test_ingress_cidrs: Sequence[str]
     account_id: pulumi.Input[str]
     name_tag_prefix: str
+    role_path: str
+    permissions_boundary_arn: str | None
 
 
 class Network(pulumi.ComponentResource):
@@ -314,6 +318,8 @@ class Network(pulumi.ComponentResource):
                 kms_key_arn=args.kms_key_arn,
                 account_id=args.account_id,
                 region=args.region,
+                role_path=args.role_path,
+                permissions_boundary_arn=args.permissions_boundary_arn,
             ),
             pulumi.ResourceOptions(parent=self),
         )

@@ -26,6 +26,8 @@ class TaskRolesArgs:
     secret_arns: exactly the secrets that ECS may read for the containers.
     secret_kms_key_arns: keys that those secrets are encrypted with; empty for the AWS managed key.
     task_policy_json: policy document with what the application itself may do; `None` allows nothing.
+    role_path: IAM path of the roles, such as `/switchyard/prod/`.
+    permissions_boundary_arn: policy that the roles can never go beyond; `None` for none.
     session_log_group_arn: log group of execute-command sessions; `None` (default) allows no sessions.
     session_kms_key_arn: key of execute-command sessions, required with `session_log_group_arn`.
     """
@@ -38,6 +40,8 @@ class TaskRolesArgs:
     secret_arns: Sequence[pulumi.Input[str]]
     secret_kms_key_arns: Sequence[pulumi.Input[str]]
     task_policy_json: pulumi.Input[str] | None
+    role_path: str
+    permissions_boundary_arn: str | None
     session_log_group_arn: pulumi.Input[str] | None = None
     session_kms_key_arn: pulumi.Input[str] | None = None
 
@@ -161,6 +165,8 @@ class TaskRoles(pulumi.ComponentResource):
         trust = trust_policy(account_id=args.account_id, tasks_arn=tasks)
         return iam.Role(
             name,
+            path=args.role_path,
+            permissions_boundary=args.permissions_boundary_arn,
             description=description,
             assume_role_policy=pulumi.Output.json_dumps(trust, sort_keys=True),
             opts=pulumi.ResourceOptions(parent=self),

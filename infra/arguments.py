@@ -61,6 +61,17 @@ class Stack:
         return f"/{self.project}/{self.name}/images"
 
     @property
+    def role_path(self) -> str:
+        """IAM path of every role of the stack; bootstrap's writers may make roles below it alone."""
+        return f"/{self.project}/{self.name}/"
+
+    @property
+    def permissions_boundary_arn(self) -> str | None:
+        """The policy that no role of the stack can go beyond, None for none."""
+        policy = self.settings.permissions_boundary
+        return f"arn:aws:iam::{self.account_id}:policy/{policy}" if policy else None
+
+    @property
     def disposable(self) -> bool:
         """Whether destroying the stack may take its data along."""
         return self.settings.environment in ("local", "dev")
@@ -135,6 +146,8 @@ def network(stack: Stack, key: EncryptionKey) -> NetworkArgs:
         test_ingress_cidrs=[str(cidr) for cidr in edge.test_ingress_cidrs],
         account_id=stack.account_id,
         name_tag_prefix=stack.prefix,
+        role_path=stack.role_path,
+        permissions_boundary_arn=stack.permissions_boundary_arn,
     )
 
 
@@ -231,6 +244,8 @@ def database(
         log_kms_key_arn=key.key_arn,
         topic_arn=monitoring.topic_arn,
         key_deletion_window_days=stack.key_deletion_window_days,
+        role_path=stack.role_path,
+        permissions_boundary_arn=stack.permissions_boundary_arn,
     )
 
 
@@ -337,6 +352,8 @@ def container_service(
         health_check_grace_period_seconds=settings.health_check.grace_seconds,
         writable_paths=settings.writable_paths,
         user=settings.user,
+        role_path=stack.role_path,
+        permissions_boundary_arn=stack.permissions_boundary_arn,
         execute_command=settings.execute_command,
         session_log_group_arn=parts.cluster.session_log_group_arn,
         session_kms_key_arn=parts.key.key_arn,
@@ -428,6 +445,8 @@ def backups(
         expect_daily=stack.settings.environment == "prod",
         force_destroy=stack.disposable,
         key_deletion_window_days=stack.key_deletion_window_days,
+        role_path=stack.role_path,
+        permissions_boundary_arn=stack.permissions_boundary_arn,
     )
 
 

@@ -498,6 +498,13 @@ class Settings(Strict):
         ],
         Field(min_length=1, description="the AWS accounts that this stack may be deployed to"),
     ]
+    permissions_boundary: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[\w+=,.@-]{1,128}$",
+            description="the name of a policy of the account that limits every role of the stack",
+        ),
+    ] = None
     tags: Annotated[dict[str, str], Field(description="tags for every resource")]
     network: NetworkSettings
     edge: EdgeSettings

@@ -53,6 +53,23 @@ CHANGES = {
 }
 PROD, LOCAL = stack("prod", CHANGES), stack("local")
 ACCOUNT = "333333333333"
+BOUNDARY = "arn:aws:iam::333333333333:policy/switchyard-stack-boundary"
+
+
+@pytest.mark.parametrize(
+    ("name", "boundary"),
+    [
+        ("local", None),
+        ("dev", "arn:aws:iam::111111111111:policy/switchyard-stack-boundary"),
+        ("staging", "arn:aws:iam::222222222222:policy/switchyard-stack-boundary"),
+        ("prod", BOUNDARY),
+    ],
+)
+def test_roles_are_where_bootstraps_writers_may_make_them(name: str, boundary: str | None) -> None:
+    found = stack(name)
+    assert (found.role_path, found.permissions_boundary_arn) == (f"/switchyard/{name}/", boundary)
+    given = stack(name, {"permissions_boundary": "other"})
+    assert given.permissions_boundary_arn == f"arn:aws:iam::{given.account_id}:policy/other"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +146,8 @@ def test_the_network() -> None:
         test_ingress_cidrs=["10.9.0.0/16"],
         account_id=ACCOUNT,
         name_tag_prefix="switchyard-prod",
+        role_path="/switchyard/prod/",
+        permissions_boundary_arn=BOUNDARY,
     )
     assert arguments.network(LOCAL, KEY).edge_ports == [80], "nothing listens on 443"
 
@@ -217,6 +236,8 @@ def test_a_database() -> None:
         log_kms_key_arn="arn:key",
         topic_arn="arn:topic",
         key_deletion_window_days=30,
+        role_path="/switchyard/prod/",
+        permissions_boundary_arn=BOUNDARY,
     )
 
 
@@ -278,6 +299,8 @@ def test_backups() -> None:
         expect_daily=True,
         force_destroy=False,
         key_deletion_window_days=30,
+        role_path="/switchyard/prod/",
+        permissions_boundary_arn=BOUNDARY,
     )
 
 

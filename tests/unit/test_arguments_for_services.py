@@ -88,6 +88,8 @@ def test_a_container_service() -> None:
         health_check_grace_period_seconds=63,
         writable_paths=["/tmp"],  # noqa: S108 - in the container
         user="10002:10003",
+        role_path="/switchyard/prod/",
+        permissions_boundary_arn="arn:aws:iam::333333333333:policy/switchyard-stack-boundary",
         execute_command=True,
         session_log_group_arn="arn:sessions",
         session_kms_key_arn="arn:key",

@@ -78,6 +78,8 @@ def backups(*, copies: bool = False, **changes: Any) -> Deployment:
             "expect_daily": False,
             "force_destroy": False,
             "key_deletion_window_days": 30,
+            "role_path": "/switchyard/test/",
+            "permissions_boundary_arn": "arn:boundary",
         }
         return Backups("backups", BackupsArgs(**(values | changes)))
 
@@ -210,6 +212,8 @@ def test_no_job_starts_before_its_role_may_work() -> None:
 def test_the_role_backs_up_and_restores_by_the_two_policies_of_aws() -> None:
     deployment = backups()
     assert deployment.one(ROLE).inputs == {
+        "path": "/switchyard/test/",
+        "permissionsBoundary": "arn:boundary",
         "description": "runs backup, copy and restore jobs",
         "assumeRolePolicy": backup_trust_policy(ACCOUNT),
     }

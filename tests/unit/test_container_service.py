@@ -50,6 +50,8 @@ ARGS = ContainerServiceArgs(
     health_check_grace_period_seconds=60,
     writable_paths=["/cache"],
     user="10001",
+    role_path="/switchyard/test/",
+    permissions_boundary_arn="arn:boundary",
 )
 SESSIONS = replace(
     ARGS, execute_command=True, session_log_group_arn="arn:sessions", session_kms_key_arn="arn:key"

@@ -95,6 +95,8 @@ VALUES: dict[str, Any] = {
     "log_kms_key_arn": LOG_KEY_ARN,
     "topic_arn": TOPIC_ARN,
     "key_deletion_window_days": 30,
+    "role_path": "/switchyard/test/",
+    "permissions_boundary_arn": "arn:boundary",
 }
 
 
@@ -238,6 +240,8 @@ def test_the_monitoring_role_is_for_rds_and_these_instances() -> None:
     deployment = database(read_replicas=1)
     role = deployment.one(ROLE)
     assert role.inputs == {
+        "path": "/switchyard/test/",
+        "permissionsBoundary": "arn:boundary",
         "description": "enhanced monitoring of database switchyard-test",
         "assumeRolePolicy": monitoring_trust_policy(
             account_id=ACCOUNT, region=REGION, identifiers=["switchyard-test", "switchyard-test-replica-1"]

@@ -15,7 +15,13 @@ GROUP_ARN = "arn:aws:LogGroup:eu-west-1:123456789012:flow-group"
 
 def flow_log(made: list[FlowLog] | None = None) -> Deployment:
     args = FlowLogArgs(
-        vpc_id="vpc-1", retention_days=30, kms_key_arn=KEY, account_id="123456789012", region="eu-west-1"
+        vpc_id="vpc-1",
+        retention_days=30,
+        kms_key_arn=KEY,
+        account_id="123456789012",
+        region="eu-west-1",
+        role_path="/switchyard/test/",
+        permissions_boundary_arn="arn:boundary",
     )
     return deploy(lambda: [FlowLog("flow", args)] if made is None else made.append(FlowLog("flow", args)))
 
@@ -47,8 +53,11 @@ def test_records_are_encrypted_and_kept_for_the_days_asked_for() -> None:
 
 def test_only_flow_logs_of_this_account_and_region_take_the_role() -> None:
     role = flow_log().one(ROLE).inputs
-    assert set(role) == {"assumeRolePolicy", "description"}, "permissions come from the one policy only"
-    assert role["description"] == "Lets VPC flow logs write to their log group"
+    assert {key: value for key, value in role.items() if key != "assumeRolePolicy"} == {
+        "path": "/switchyard/test/",
+        "permissionsBoundary": "arn:boundary",
+        "description": "Lets VPC flow logs write to their log group",
+    }, "permissions come from the one policy only"
     assert policy(role["assumeRolePolicy"]) == {
         "Version": "2012-10-17",
         "Statement": [

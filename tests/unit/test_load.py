@@ -18,6 +18,7 @@ OPTIONAL = {
     "services.api.writable_paths",
     "services.api.route.paths",
     "services.api.smoke",
+    "permissions_boundary",
     "edge.certificate_arn",
     "backups.copy_region",
     "backups.tiers.gold.cold_storage_after_days",
@@ -54,7 +55,7 @@ NOTHING_IS_A_VALUE = {"release.analysis"}
 
 
 def test_the_files_were_read_down_to_their_leaves() -> None:
-    assert (len(ALL), len(BLOCKS), len(LISTS)) == (114, 25, 8)
+    assert (len(ALL), len(BLOCKS), len(LISTS)) == (115, 25, 8)
     assert {key for key, _ in ALL} >= OPTIONAL | WANTED_IN_PROD
 
 

@@ -21,6 +21,7 @@ EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 
 ZONES = ("eu-west-1a", "eu-west-1b", "eu-west-1c")
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/k"
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 
 
 def args(
@@ -48,6 +49,8 @@ def args(
         test_ingress_cidrs=test_ingress_cidrs,
         account_id="123456789012",
         name_tag_prefix="switchyard-test",
+        role_path="/switchyard/test/",
+        permissions_boundary_arn=BOUNDARY,
     )
 
 
@@ -252,7 +255,9 @@ def test_all_traffic_of_the_vpc_is_logged_with_the_stack_key() -> None:
     assert made.one("aws:ec2/flowLog:FlowLog").inputs["vpcId"] == "main-vpc-id"
     group = made.one("aws:cloudwatch/logGroup:LogGroup").inputs
     assert group == {"retentionInDays": 30, "kmsKeyId": KEY}
-    trust = json.loads(made.one("aws:iam/role:Role").inputs["assumeRolePolicy"])
+    role = made.one("aws:iam/role:Role").inputs
+    assert (role["path"], role["permissionsBoundary"]) == ("/switchyard/test/", BOUNDARY)
+    trust = json.loads(role["assumeRolePolicy"])
     assert trust["Statement"][0]["Condition"] == {
         "StringEquals": {"aws:SourceAccount": "123456789012"},
         "ArnLike": {"aws:SourceArn": "arn:aws:ec2:eu-west-1:123456789012:vpc-flow-log/*"},

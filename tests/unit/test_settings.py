@@ -31,6 +31,12 @@ KEYS: list[tuple[str, str, list[Any], list[Any]]] = [
     ("environment", "local, dev, staging or prod", ["local", "dev", "staging"], ["production", "", 1, None]),
     ("region", "an AWS region such as eu-west-1", ["us-gov-east-1"], ["eu-west", "EU-WEST-1", "eu-west-1a"]),
     ("accounts", "the AWS accounts that this stack may be deployed to", [["012345678901"]], [[], "1"]),
+    (
+        "permissions_boundary",
+        "the name of a policy of the account that limits every role of the stack",
+        [None, "a", "Team+=,.@_-", "p" * 128],
+        ["", "p" * 129, "a/b", "a*", "arn:aws:iam::333333333333:policy/a", 1],
+    ),
     ("tags", "tags for every resource", [{}, {"team": "x"}], [[], "team=x"]),
     (
         "network.cidr",

@@ -76,5 +76,6 @@ def test_what_may_be_left_out_is_closed_or_nothing() -> None:
     assert (loaded.edge.test_ingress_cidrs, loaded.edge.certificate_arn) == ([], None)
     assert (loaded.network.reserved_cidrs, loaded.monitoring.emails) == ([], [])
     assert (loaded.registry.pull_accounts, loaded.backups.copy_region) == ([], None)
+    assert loaded.permissions_boundary is None, "it has to be there before the first role is"
     assert loaded.backups.lock.changeable_for_days is None, "a lock for ever has to be written down"
     assert settings("prod").databases["main"].skip_final_snapshot is False

@@ -33,6 +33,7 @@ def roles(
     task_policy_json: str | None = None,
     session_log_group_arn: str | None = None,
     session_kms_key_arn: str | None = None,
+    permissions_boundary_arn: str | None = "arn:boundary",
 ) -> Deployment:
     return deploy(
         lambda: TaskRoles(
@@ -46,6 +47,8 @@ def roles(
                 secret_arns=secret_arns,
                 secret_kms_key_arns=secret_kms_key_arns,
                 task_policy_json=task_policy_json,
+                role_path="/switchyard/test/",
+                permissions_boundary_arn=permissions_boundary_arn,
                 session_log_group_arn=session_log_group_arn,
                 session_kms_key_arn=session_kms_key_arn,
             ),
@@ -69,11 +72,20 @@ def test_only_tasks_of_this_account_may_assume_a_role() -> None:
 
 
 def test_both_roles_trust_nobody_but_tasks() -> None:
-    trust = json.dumps(TRUST, sort_keys=True)
+    both = {
+        "path": "/switchyard/test/",
+        "permissionsBoundary": "arn:boundary",
+        "assumeRolePolicy": json.dumps(TRUST, sort_keys=True),
+    }
     assert {r.name: r.inputs for r in roles().of(ROLE)} == {
-        "api-execution": {"description": "Starts the tasks of api", "assumeRolePolicy": trust},
-        "api-task": {"description": "What api itself may do", "assumeRolePolicy": trust},
+        "api-execution": {"description": "Starts the tasks of api", **both},
+        "api-task": {"description": "What api itself may do", **both},
     }, "names are left to Pulumi, so that a role can be replaced"
+
+
+def test_an_account_without_a_boundary_has_roles_without_one() -> None:
+    made = roles(permissions_boundary_arn=None).of(ROLE)
+    assert [sorted(role.inputs) for role in made] == [["assumeRolePolicy", "description", "path"]] * 2
 
 
 def test_a_service_that_asks_for_nothing_may_only_write_its_logs() -> None:
