@@ -29,11 +29,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One judge's word. `source` names the judge, `reason` is a sentence with the figures in it."""
+    """One judge's word. `source` names the judge, `reason` is a sentence with the figures in it.
+
+    comparative: it needs traffic on the old colour, so it can't be had once the new one has all of it.
+    """
 
     outcome: Outcome
     source: str
     reason: str
+    comparative: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,13 +58,18 @@ class Entry:
         """SHA-256 of everything but the hash, as JSON with sorted keys and no spaces."""
         plain = self.as_dict()
         del plain["hash"]
-        text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_of(plain)
 
     def sealed(self, previous: str) -> "Entry":
         """The entry in its place of the chain."""
         placed = replace(self, previous=previous, hash="")
         return replace(placed, hash=placed.computed_hash())
+
+
+def hash_of(plain: Mapping[str, Any]) -> str:
+    """SHA-256 in hex of JSON values, as JSON with sorted keys and no spaces."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def entry_from_dict(plain: Mapping[str, Any]) -> Entry:

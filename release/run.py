@@ -6,7 +6,7 @@ seen. So this loop may end anywhere, and another one goes on from what is kept.
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 
 from release.errors import LostLock, MovedByOthers, NeedsPerson, ReleaseError, Unavailable
@@ -213,7 +213,9 @@ class Run:
         if release.held is Hold.APPROVAL or not release.carries_traffic:
             return True
         self._held_since = self._held_since or self._journal.now
-        if (self._journal.now - self._held_since).total_seconds() > self._hands.policy.hold_seconds:
+        # One that was taken up again has its stage's time before it once more: nobody can tell earlier.
+        waits_from = max(self._held_since, release.since + timedelta(seconds=release.stage_seconds))
+        if (self._journal.now - waits_from).total_seconds() > self._hands.policy.hold_seconds:
             return True
         self._watch_while_held(release)
         return False
@@ -238,7 +240,7 @@ class Run:
         if found is not None and isinstance(found.event, Failed):
             self._keep(found)
         elif release.held is Hold.TRAFFIC and found and isinstance(found.event, Watched | Proceed):
-            self._commit(Released(at=self._journal.now, reason="there is enough traffic now"))
+            self._commit(Released(at=self._journal.now, reason="the judges can tell now"))
         else:
             self._journal.pause(self._hands.policy.poll_seconds)
 

@@ -75,10 +75,14 @@ def _to_be_judged(release: Release) -> bool:
 def _end_of_stage(release: Release, said: Said, now: datetime) -> Found | None:
     if (now - release.since).total_seconds() < release.stage_seconds:
         return None
-    unsure = [(service, verdict) for service, verdict in said if verdict.outcome is Outcome.INSUFFICIENT]
     # In the bake the old colour has no traffic by design, so no comparison is ever sufficient: there the
-    # alarms and whatever still says "fail" decide.
-    if unsure and release.target < 100 and Hold.TRAFFIC not in release.passed:
+    # alarms, own checks and whatever still says "fail" decide.
+    unsure = [
+        (service, verdict)
+        for service, verdict in said
+        if verdict.outcome is Outcome.INSUFFICIENT and not (verdict.comparative and release.target == 100)
+    ]
+    if unsure and Hold.TRAFFIC not in release.passed:
         reason = "; ".join(f"{service}: {verdict.reason}" for service, verdict in unsure)
         return Found(event=Held(at=now, reason=reason, hold=Hold.TRAFFIC), verdicts=said)
     reason = f"watched for {release.stage_seconds} s, nothing speaks against it"

@@ -105,22 +105,22 @@ def judge_errors(pairs: Sequence[Pair], look: int, limits: AnalysisSettings) -> 
     """
     source = "error rate"
     if missing := too_few_requests(pairs, limits.minimum_requests):
-        return Verdict(outcome=Outcome.INSUFFICIENT, source=source, reason=missing)
+        return _verdict(Outcome.INSUFFICIENT, source, missing)
     both = [pair for pair in pairs if pair.new.requests and pair.old.requests]
     if not both:
-        return Verdict(
-            outcome=Outcome.INSUFFICIENT,
-            source=source,
-            reason="the colours had no requests in the same minutes, so there is nothing to compare",
+        return _verdict(
+            Outcome.INSUFFICIENT,
+            source,
+            "the colours had no requests in the same minutes, so there is nothing to compare",
         )
     alarm = chance(ERRORS_SHARE * _alarm(limits), look)
     tolerated = limits.max_error_rate_increase_percent / 100
     found = difference(both, alarm)
     failed = found.lower > tolerated and chance_of_errors(both) <= alarm
-    return Verdict(
-        outcome=Outcome.FAIL if failed else Outcome.PASS,
-        source=source,
-        reason=(
+    return _verdict(
+        Outcome.FAIL if failed else Outcome.PASS,
+        source,
+        (
             f"{found.new:.2%} of the new colour's requests failed and {found.old:.2%} of the old one's; "
             f"the difference is {100 * found.lower:+.2f} to {100 * found.upper:+.2f} percentage points, "
             f"tolerated {100 * tolerated:+.2f} ({_requests(both)})"
@@ -218,14 +218,14 @@ def judge_latency(pairs: Sequence[Pair], look: int, limits: AnalysisSettings) ->
     """
     source = "latency"
     if missing := too_few_requests(pairs, limits.minimum_requests):
-        return Verdict(outcome=Outcome.INSUFFICIENT, source=source, reason=missing)
+        return _verdict(Outcome.INSUFFICIENT, source, missing)
     share = LATENCY_SHARE * _alarm(limits) / 2
     # Before a first verdict is possible no chance is spent.
     first = fewest_periods(chance(share, 1))
     needed = fewest_periods(chance(share, max(1, look - first + 1)))
     tail, usable = _tail(pairs, needed)
     if tail is None:
-        return Verdict(outcome=Outcome.INSUFFICIENT, source=source, reason=_too_few_periods(usable, needed))
+        return _verdict(Outcome.INSUFFICIENT, source, _too_few_periods(usable, needed))
     tolerated = max(SMALLEST_RISE, limits.max_latency_increase_percent)
     percentiles = (tail, MEDIAN)
     slower = [
@@ -233,13 +233,15 @@ def judge_latency(pairs: Sequence[Pair], look: int, limits: AnalysisSettings) ->
     ]
     figures = "; ".join(_compared(usable, name) for name in percentiles)
     verdict = f"{' and '.join(slower)} rose by more than" if slower else "no certain rise beyond"
-    return Verdict(
-        outcome=Outcome.FAIL if slower else Outcome.PASS,
-        source=source,
-        reason=(
-            f"{figures}; {verdict} the tolerated {tolerated:g} % ({len(usable)} periods, {_requests(usable)})"
-        ),
+    return _verdict(
+        Outcome.FAIL if slower else Outcome.PASS,
+        source,
+        (f"{figures}; {verdict} the tolerated {tolerated:g} % ({len(usable)} periods, {_requests(usable)})"),
     )
+
+
+def _verdict(outcome: Outcome, source: str, reason: str) -> Verdict:
+    return Verdict(outcome=outcome, source=source, reason=reason, comparative=True)
 
 
 def too_few_requests(pairs: Sequence[Pair], wanted: int) -> str | None:

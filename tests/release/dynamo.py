@@ -10,7 +10,7 @@ import boto3
 from moto import mock_aws
 from moto.dynamodb.models import DynamoDBBackend
 
-from localcloud.aws.dynamodb import WRITES, one_at_a_time
+from localcloud.aws import dynamodb
 from release.table import DynamoTable
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ def release_table() -> Iterator[DynamoTable]:
 def release_tables() -> Iterator[Callable[[], DynamoTable]]:
     """Makes empty tables, as components/release_store.py makes them."""
     with mock_aws(), ExitStack() as patches:
-        for name in WRITES:
-            atomic = one_at_a_time(getattr(DynamoDBBackend, name))
-            patches.enter_context(patch.object(DynamoDBBackend, name, atomic))
+        for name, method in dynamodb.replacements().items():
+            patches.enter_context(patch.object(DynamoDBBackend, name, method))
         client = boto3.client("dynamodb", region_name="eu-west-1")
         numbers = count(1)
         yield lambda: _made(client, f"shop-prod-{next(numbers)}-releases")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from release.model import Hold, Phase
+from release.ports import Outcome
 from release.run import Ended, ExitCode
 from release.signals import interruptible
 from release.store import LEASE_SECONDS
@@ -47,7 +48,7 @@ def test_a_held_release_goes_on_by_itself_once_there_is_enough_traffic() -> None
     company.world.enough_traffic = lambda: company.world.now.minute >= 20
     assert company.driver().start(company.request("v2")).code is ExitCode.COMPLETED
     release, entries = company.shown(1)
-    assert [entry.reason for entry in entries if entry.event == "Released"] == ["there is enough traffic now"]
+    assert [entry.reason for entry in entries if entry.event == "Released"] == ["the judges can tell now"]
     assert release.approved_by is None
 
 
@@ -61,6 +62,19 @@ def test_an_approval_goes_on_without_enough_traffic_for_that_step_alone() -> Non
     assert held(company.driver().start(company.request("v3"))) is Hold.TRAFFIC
     again = company.driver().approve("bob")
     assert held(again) is Hold.TRAFFIC, "the second step waits again"
+
+
+def test_an_own_check_without_an_opinion_holds_the_bake_too() -> None:
+    company = a_company(hold_seconds=100)
+    company.world.versions[image("v2")] = Version(opinion=Outcome.INSUFFICIENT)
+    company.policy = replace(company.policy, strategy="all-at-once")
+    ended = company.driver().start(company.request("v2"))
+    assert ended.release is not None
+    assert (ended.code, held(ended)) == (ExitCode.NEEDS_PERSON, Hold.TRAFFIC)
+    assert (ended.release.phase, ended.release.target) == (Phase.BAKING, 100)
+    assert "check burn-rate: no answer" in ended.reason
+    company.world.versions[image("v2")] = Version(opinion=Outcome.PASS)
+    assert company.driver().resume("bob").code is ExitCode.COMPLETED, "it was held for its opinion alone"
 
 
 def test_a_held_release_with_traffic_is_watched_and_rolled_back() -> None:

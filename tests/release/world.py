@@ -43,6 +43,7 @@ class Version:
     starts: bool = True
     alarm_after_seconds: float | None = None
     judged: Outcome = Outcome.PASS
+    opinion: Outcome | None = None
     smoke: Outcome = Outcome.PASS
     migration: MigrationPlan | None = None
     migration_fails: bool = False
@@ -239,7 +240,14 @@ class World:
         self.judged += 1
         enough = self.enough_traffic()
         outcome = self.version_of(service, new).judged if enough else Outcome.INSUFFICIENT
-        return [Verdict(outcome=outcome, source="error rate", reason=f"{outcome.value} by the figures")]
+        reason = f"{outcome.value} by the figures"
+        said = [Verdict(outcome=outcome, source="error rate", reason=reason, comparative=True)]
+        opinion = self.version_of(service, new).opinion
+        if opinion is not None:
+            said.append(
+                Verdict(outcome=opinion, source="check burn-rate", reason="check burn-rate: no answer")
+            )
+        return said
 
     def migration(self, service: str, colour: Colour) -> MigrationPlan:
         """What is left to do for the colour's version."""
