@@ -11,6 +11,7 @@ from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.backup import urls as backup_urls
 from moto.backup.models import BackupBackend
 from moto.backup.responses import BackupResponse
+from moto.core.common_models import BaseModel
 from moto.dynamodb.models import DynamoDBBackend
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.security_groups import SecurityGroupRule
@@ -19,12 +20,13 @@ from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
 from moto.s3.models import FakeBucket
 
-from localcloud.aws import application_autoscaling, backup, dynamodb, ec2, ecs, rds, s3
+from localcloud.aws import application_autoscaling, backup, dynamodb, ec2, ecs, instances, rds, s3
 
 
 @cache
 def install() -> None:
     """Adds it all, once however often it is called. To be called before the server is made."""
+    setattr(BaseModel, "__new__", instances.untracked)  # noqa: B010 - a method
     _application_autoscaling()
     _backup()
     _dynamodb()
@@ -46,8 +48,8 @@ def _backup() -> None:
 
 
 def _dynamodb() -> None:
-    for name in dynamodb.WRITES:
-        _wrap(DynamoDBBackend, name, dynamodb.one_at_a_time)
+    for name, method in dynamodb.replacements().items():
+        setattr(DynamoDBBackend, name, method)
 
 
 def _ec2() -> None:
