@@ -3,8 +3,8 @@
 A boundary gives nothing; see <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html>.
 """
 
+from bootstrap.documents import Keys, Statement, document
 from bootstrap.inputs import PROJECT, Inputs
-from bootstrap.permissions import Keys, Statement, document
 
 _CHANGES = [
     "Add*",

@@ -11,6 +11,7 @@ import pulumi
 from pulumi_aws import iam
 
 from bootstrap import boundaries, permissions, trust
+from bootstrap.documents import Documents, Keys
 from bootstrap.inputs import (
     AUDIENCE,
     ISSUER,
@@ -63,7 +64,7 @@ class GitHubAccess(pulumi.ComponentResource):
         # A role that trusts a provider which is not there yet is refused by AWS.
         self._after_provider = pulumi.ResourceOptions(parent=self, depends_on=needed)
         self._keys = pulumi.Output.all(args.state_key_arn, args.secrets_key_arn).apply(
-            lambda known: permissions.Keys(state=known[0], secrets=known[1])
+            lambda known: Keys(state=known[0], secrets=known[1])
         )
         boundary = self._boundary(WRITER_BOUNDARY, "What a writer of Switchyard may do at most")
         self._boundary(STACK_BOUNDARY, "What a role of a Switchyard stack may do at most")
@@ -111,9 +112,7 @@ class GitHubAccess(pulumi.ComponentResource):
         self._policies(name, role, environment, permissions.writer_policies)
         return role
 
-    def _policies(
-        self, name: str, role: iam.Role, environment: str, documents: permissions.Documents
-    ) -> None:
+    def _policies(self, name: str, role: iam.Role, environment: str, documents: Documents) -> None:
         made = self._keys.apply(lambda keys: dict(documents.make(self._args.inputs, keys, environment)))
         for label in documents.labels:
             iam.RolePolicy(f"{name}-{label}", name=label, role=role.id, policy=made[label], opts=self._child)

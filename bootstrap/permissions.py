@@ -4,164 +4,15 @@ AWS's own limits: the inline policies of one role have 10,240 characters togethe
 white space left out (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>).
 """
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
+from bootstrap.actions import ATTACHABLE, LINKED, READS, RECEIVERS, UNNAMED, in_full
+from bootstrap.documents import Documents, Keys, Statement, allow, deny, deny_but, document
 from bootstrap.inputs import PROJECT, STACK_BOUNDARY, Inputs
-
-Statement = dict[str, object]
 
 # The environment whose jobs keep the short-lived stacks of pull requests; see docs/review-stacks.md.
 REVIEW = "review"
 REVIEW_STACKS = "pr-*"
-
-# What the AWS provider asks for on a refresh, by service. No data: no object, no item, no image, no log line.
-_READS = {
-    "acm": ("Describe*", "List*"),
-    "application-autoscaling": ("Describe*", "List*"),
-    "backup": ("Describe*", "GetBackup*", "List*"),
-    "cloudwatch": ("Describe*", "GetDashboard", "GetMetricData", "GetMetricStatistics", "List*"),
-    "dynamodb": ("DescribeContinuousBackups", "DescribeTable", "DescribeTimeToLive", "List*"),
-    "ec2": ("Describe*",),
-    "ecr": ("Describe*", "GetLifecyclePolicy", "GetRepositoryPolicy", "List*"),
-    "ecs": ("Describe*", "List*"),
-    "elasticloadbalancing": ("Describe*",),
-    "iam": ("GetOpenIDConnectProvider", "GetPolicy*", "GetRole*", "List*"),
-    "kms": ("DescribeKey", "GetKey*", "List*"),
-    "logs": ("Describe*", "List*"),
-    "rds": ("Describe*", "List*"),
-    "s3": (
-        "GetAccelerateConfiguration",
-        "GetBucket*",
-        "GetEncryptionConfiguration",
-        "GetLifecycleConfiguration",
-        "GetReplicationConfiguration",
-        "ListAllMyBuckets",
-    ),
-    "secretsmanager": ("DescribeSecret", "GetResourcePolicy", "List*"),
-    "sns": ("Get*", "List*"),
-    "ssm": ("Describe*", "List*"),
-    "sts": ("GetCallerIdentity",),
-}
-
-# Kinds whose names AWS or the engine makes up, or that have none to hold an action by.
-_UNNAMED = {
-    "application-autoscaling": (
-        "DeleteScalingPolicy",
-        "DeregisterScalableTarget",
-        "Put*",
-        "Register*",
-        "*Tag*",
-    ),
-    "backup": ("Create*", "Delete*", "Put*", "Update*", "*Tag*"),
-    "backup-storage": ("MountCapsule",),
-    "ec2": (
-        "AllocateAddress",
-        "AssociateRouteTable",
-        "AttachInternetGateway",
-        "AuthorizeSecurityGroup*",
-        "CreateFlowLogs",
-        "CreateInternetGateway",
-        "CreateNatGateway",
-        "CreateNetworkAclEntry",
-        "CreateRoute",
-        "CreateRouteTable",
-        "CreateSecurityGroup",
-        "CreateSubnet",
-        "CreateTags",
-        "CreateVpc",
-        "CreateVpcEndpoint",
-        "DeleteFlowLogs",
-        "DeleteInternetGateway",
-        "DeleteNatGateway",
-        "DeleteNetworkAclEntry",
-        "DeleteRoute",
-        "DeleteRouteTable",
-        "DeleteSecurityGroup",
-        "DeleteSubnet",
-        "DeleteTags",
-        "DeleteVpc",
-        "DeleteVpcEndpoints",
-        "DetachInternetGateway",
-        "DisassociateAddress",
-        "DisassociateRouteTable",
-        "ModifySecurityGroupRules",
-        "ModifySubnetAttribute",
-        "ModifyVpc*",
-        "ReleaseAddress",
-        "ReplaceRoute*",
-        "RevokeSecurityGroup*",
-        "UpdateSecurityGroupRuleDescriptions*",
-    ),
-    "ecr": ("GetAuthorizationToken",),
-    "ecs": ("CreateCluster", "DeregisterTaskDefinition", "RegisterTaskDefinition", "TagResource"),
-    "elasticloadbalancing": ("Add*", "Create*", "Delete*", "Modify*", "Remove*", "Set*"),
-    "kms": ("CreateKey",),
-    "rds": (
-        "AddTagsToResource",
-        "Create*",
-        "Delete*",
-        "Modify*",
-        "RebootDBInstance",
-        "RemoveTagsFromResource",
-        "AddSourceIdentifierToSubscription",
-        "RemoveSourceIdentifierFromSubscription",
-        "ResetDBParameterGroup",
-    ),
-    "s3": (
-        "CreateBucket",
-        "DeleteBucket",
-        "DeleteBucketPolicy",
-        "PutBucket*",
-        "PutEncryptionConfiguration",
-        "PutLifecycleConfiguration",
-    ),
-}
-
-# AWS's own policies that roles of a stack carry; no other may be attached.
-_ATTACHABLE = (
-    "AWSBackupServiceRolePolicyForBackup",
-    "AWSBackupServiceRolePolicyForRestores",
-    "AmazonRDSEnhancedMonitoringRole",
-)
-# Services that roles of a stack are handed to.
-_RECEIVERS = ("backup", "ecs-tasks", "monitoring.rds", "vpc-flow-logs")
-# Services that make a role of their own when they are first used.
-_LINKED = ("backup", "ecs", "ecs.application-autoscaling", "elasticloadbalancing", "rds")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Keys:
-    """ARNs of the keys that open the state, and the secrets in settings and state."""
-
-    state: str
-    secrets: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Documents:
-    """The inline policies of a role. labels: their names; make: their texts by name."""
-
-    labels: tuple[str, ...]
-    make: Callable[[Inputs, Keys, str], Mapping[str, str]]
-
-
-def document(statements: list[Statement]) -> str:
-    """A policy's text, as short as it gets: AWS counts characters."""
-    return json.dumps(
-        {"Version": "2012-10-17", "Statement": statements}, sort_keys=True, separators=(",", ":")
-    )
-
-
-def allow(sid: str, action: object, resource: object, condition: object = None) -> Statement:
-    """One statement."""
-    found: Statement = {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource}
-    return {**found, "Condition": condition} if condition else found
-
-
-def _actions(table: Mapping[str, tuple[str, ...]]) -> list[str]:
-    return [f"{service}:{action}" for service, actions in table.items() for action in actions]
 
 
 def _preview(inputs: Inputs, keys: Keys, environment: str) -> Mapping[str, str]:  # noqa: ARG001 - one shape
@@ -171,7 +22,7 @@ def _preview(inputs: Inputs, keys: Keys, environment: str) -> Mapping[str, str]:
     return {
         "read": document(
             [
-                allow("Look", _actions(_READS), "*"),
+                allow("Look", in_full(READS), "*"),
                 allow("ReadWhatIsReleased", ["ssm:GetParameter", "ssm:GetParameters*"], images),
             ]
         ),
@@ -185,13 +36,13 @@ def _preview(inputs: Inputs, keys: Keys, environment: str) -> Mapping[str, str]:
         # A policy that is added to the role some day can't open these.
         "closed": document(
             [
-                _deny(
+                deny(
                     "NoSecrets", ["secretsmanager:BatchGetSecretValue", "secretsmanager:GetSecretValue"], "*"
                 ),
-                _deny_but("NoParameters", "ssm:GetParameter*", images),
-                _deny_but("NoOtherKeys", ["kms:Decrypt", "kms:ReEncrypt*"], own),
-                _deny_but("NoObjects", "s3:GetObject*", objects),
-                _deny(
+                deny_but("NoParameters", "ssm:GetParameter*", images),
+                deny_but("NoOtherKeys", ["kms:Decrypt", "kms:ReEncrypt*"], own),
+                deny_but("NoObjects", "s3:GetObject*", objects),
+                deny(
                     "NoItems",
                     ["dynamodb:*Item*", "dynamodb:PartiQL*", "dynamodb:Query", "dynamodb:Scan"],
                     "*",
@@ -201,21 +52,13 @@ def _preview(inputs: Inputs, keys: Keys, environment: str) -> Mapping[str, str]:
     }
 
 
-def _deny(sid: str, action: object, resource: object) -> Statement:
-    return {"Sid": sid, "Effect": "Deny", "Action": action, "Resource": resource}
-
-
-def _deny_but(sid: str, action: object, resource: object) -> Statement:
-    return {"Sid": sid, "Effect": "Deny", "Action": action, "NotResource": resource}
-
-
 def _writer(inputs: Inputs, keys: Keys, environment: str) -> Mapping[str, str]:
     stack = REVIEW_STACKS if environment == REVIEW else environment
     return {
-        "read": document([allow("Look", _actions(_READS), "*")]),
+        "read": document([allow("Look", in_full(READS), "*")]),
         "state": document(_state(inputs, keys, stack)),
         "stack": document([*_named(inputs, f"{PROJECT}-{stack}", stack), *_keys_of_stacks(inputs)]),
-        "network": document([allow("Build", _actions(_UNNAMED), "*")]),
+        "network": document([allow("Build", in_full(UNNAMED), "*")]),
         "roles": document(_roles(inputs, stack)),
     }
 
@@ -328,7 +171,7 @@ def _roles(inputs: Inputs, stack: str) -> list[Statement]:
             {
                 "StringEquals": {
                     **bounded["StringEquals"],
-                    "iam:PolicyARN": [f"{aws}/{name}" for name in _ATTACHABLE],
+                    "iam:PolicyARN": [f"{aws}/{name}" for name in ATTACHABLE],
                 }
             },
         ),
@@ -347,13 +190,13 @@ def _roles(inputs: Inputs, stack: str) -> list[Statement]:
             "HandRolesOver",
             "iam:PassRole",
             own,
-            {"StringEquals": {"iam:PassedToService": [f"{name}.amazonaws.com" for name in _RECEIVERS]}},
+            {"StringEquals": {"iam:PassedToService": [f"{name}.amazonaws.com" for name in RECEIVERS]}},
         ),
         allow(
             "LinkServices",
             "iam:CreateServiceLinkedRole",
             inputs.role_arn("aws-service-role/*"),
-            {"StringEquals": {"iam:AWSServiceName": [f"{name}.amazonaws.com" for name in _LINKED]}},
+            {"StringEquals": {"iam:AWSServiceName": [f"{name}.amazonaws.com" for name in LINKED]}},
         ),
     ]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.account import NoAccount
 from infra.settings import Settings
 from localcloud.errors import CloudError
 from localcloud.paths import PROJECT
@@ -166,8 +166,8 @@ def place_of(base: str) -> Place:
         )
     try:
         place = Place(base, settings, stacks.environment_of(base))
-        account: str = place.client("sts").get_caller_identity()["Account"]
-    except (BotoCoreError, ClientError, CloudError) as error:
+        account = stacks.account_at_hand(place.environment, settings.region)
+    except (NoAccount, CloudError) as error:
         raise OutOfReach(f"the account of stack {base} can't be reached: {error}") from error
     if account not in settings.accounts:
         raise OutOfReach(

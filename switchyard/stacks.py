@@ -10,8 +10,8 @@ from typing import Any
 import boto3
 import pulumi.automation as auto
 import yaml
-from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.account import BOUNDED, NoAccount, caller_account
 from infra.load import InvalidSettings, from_file
 from infra.settings import Settings
 from localcloud import cloud
@@ -66,6 +66,14 @@ def session_of(
         aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY"),
         profile_name=profile,
         region_name=region or environment.get("AWS_REGION"),
+    )
+
+
+def account_at_hand(environment: Mapping[str, str], region: str) -> str:
+    """The account that the environment's credentials, else the shell's own, belong to. Raises NoAccount."""
+    endpoint = environment.get("AWS_ENDPOINT_URL")
+    return caller_account(
+        lambda: session_of(environment, region).client("sts", endpoint_url=endpoint, config=BOUNDED)
     )
 
 
@@ -127,13 +135,10 @@ def unreadable(stack: str, error: auto.CommandError) -> SwitchyardError:
 def guard_account(stack: str) -> None:
     """Refuses to go on in another AWS account than the stack's. Raises SwitchyardError."""
     settings, environment = settings_of(stack), environment_of(stack)
-    sts = session_of(environment, settings.region).client(
-        "sts", endpoint_url=environment.get("AWS_ENDPOINT_URL")
-    )
     try:
-        account = sts.get_caller_identity()["Account"]
-    except (BotoCoreError, ClientError) as error:
-        raise SwitchyardError(f"AWS does not say which account this is: {error}; sign in first") from None
+        account = account_at_hand(environment, settings.region)
+    except NoAccount as error:
+        raise SwitchyardError(f"{error}\nNothing was touched.") from None
     if account not in settings.accounts:
         raise SwitchyardError(
             f"these credentials are for account {account}, and {stack} may only go to "

@@ -4,9 +4,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, ProfileNotFound
+from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 
-from infra.account import NoAccount, caller_account
+from infra.account import BOUNDED, NoAccount, caller_account
 
 FIX = (
     "\n  Fix: sign in (aws sso login, or AWS_PROFILE), or for the embedded cloud: "
@@ -25,7 +26,8 @@ def sts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     )
 
     def made(service: str, **options: Any) -> Any:
-        assert (service, options) == ("sts", {"region_name": "us-east-1"}), "no region has to be configured"
+        assert (service, options.pop("region_name")) == ("sts", "us-east-1"), "no region has to be configured"
+        assert options == {"config": BOUNDED}, "an endpoint that hangs must not hold everything up"
         return client
 
     monkeypatch.setattr("boto3.client", made)
@@ -82,3 +84,34 @@ def test_a_mistake_of_ours_is_not_taken_for_missing_credentials(monkeypatch: pyt
     monkeypatch.setattr("boto3.client", broken)
     with pytest.raises(TypeError, match="ours"):
         caller_account()
+
+
+def test_other_credentials_than_the_shells_are_asked_by_their_own_client(sts: Stubber) -> None:
+    identity = {"Account": "210987654321", "UserId": "AIDA", "Arn": "arn:aws:iam::210987654321:user/a"}
+    sts.add_response("get_caller_identity", identity, {})
+    assert caller_account(lambda: sts.client) == "210987654321"
+
+
+def test_credentials_that_cannot_even_make_a_client_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nowhere")
+    with pytest.raises(NoAccount, match=r"The config profile \(nowhere\) could not be found"):
+        caller_account(lambda: boto3.Session().client("sts", region_name="eu-west-1"))
+
+
+@pytest.mark.parametrize("answer", [{}, {"Account": None}])
+def test_an_answer_without_an_account_is_no_account(answer: dict[str, object]) -> None:
+    class Torn:
+        def get_caller_identity(self) -> dict[str, object]:
+            return answer
+
+    with pytest.raises(NoAccount, match="its answer names none"):
+        caller_account(Torn)
+
+
+def test_an_answer_that_is_no_xml_is_no_account() -> None:
+    class Garbled:
+        def get_caller_identity(self) -> None:
+            raise ResponseParserError("invalid XML received")
+
+    with pytest.raises(NoAccount, match="invalid XML received"):
+        caller_account(Garbled)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bootstrap import boundaries, permissions, trust
+from bootstrap.documents import Keys
 from bootstrap.inputs import checked
-from bootstrap.permissions import Keys
 from bootstrap.state_bucket import bucket_policy
 
 ACCOUNT = "123456789012"
