@@ -10,6 +10,7 @@ import pytest
 
 from localcloud import cloud
 from switchyard import bootstrap
+from switchyard.bootstrap_account import WrongAccount
 from switchyard.errors import SwitchyardError
 
 pytestmark = pytest.mark.cloud
@@ -123,7 +124,7 @@ def test_another_region_is_refused_for_the_account_has_its_bucket(tmp_path: Path
 def test_the_wrong_account_is_refused_before_anything(embedded_cloud: cloud.Cloud, tmp_path: Path) -> None:  # noqa: ARG001
     other = "100000000053"
     said: list[str] = []
-    with pytest.raises(bootstrap.WrongAccount, match=f"belong to account {other}, and --account says"):
+    with pytest.raises(WrongAccount, match=f"belong to account {other}, and --account says"):
         run(tmp_path / "work", said, environment=cloud.environment(other))
     assert said == []
     assert not (tmp_path / "work").exists()
