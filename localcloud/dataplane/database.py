@@ -35,6 +35,7 @@ RETRY_SECONDS = 10.0
 BLOCK = ipaddress.IPv4Network("127.78.0.0/16")
 ONLY_ADDRESS = "127.0.0.1"
 PASSWORD_LENGTH = 28
+BYTES_PER_GIB = 1024**3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,22 @@ class DatabaseAddress:
     address: str
     port: int
     trouble: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseProcess:
+    """The server of an instance. postmaster: its process; None while it takes no connections.
+
+    cores: virtual CPUs of the instance's class. storage_bytes: what was allocated. data: where it is used.
+    """
+
+    account: str
+    region: str
+    identifier: str
+    postmaster: int | None
+    data: Path
+    cores: int
+    storage_bytes: int
 
 
 def loopback_address(seed: str) -> str:
@@ -108,6 +125,23 @@ class DatabasePlane:
     def where(self) -> list[DatabaseAddress]:
         """The instances that there are, by identifier."""
         return sorted(self._addresses.values(), key=lambda found: found.identifier)
+
+    def processes(self) -> list[DatabaseProcess]:
+        """The server of each instance that is to have one, also of one that does not run."""
+        servers = dict(self._servers)
+        return [
+            DatabaseProcess(
+                account=account,
+                region=region,
+                identifier=instance.db_instance_identifier,
+                postmaster=server.postmaster if server else None,
+                data=server.data if server else self._directory,
+                cores=cores_of(instance.db_instance_class),
+                storage_bytes=int(instance.allocated_storage or 0) * BYTES_PER_GIB,
+            )
+            for account, region, instance in _with_servers()
+            for server in [servers.get(instance.dbi_resource_id)]
+        ]
 
     def _address(self, instance: Any) -> str:
         # One of two clouds of this machine must not answer for the other.
@@ -175,26 +209,42 @@ def _has_server(instance: Any) -> bool:
     return str(instance.engine) == "postgres" and not instance.is_replica
 
 
-def _instances(address: Callable[[Any], str]) -> Iterator[tuple[str, Wanted]]:
-    """By resource id, which a new instance of the same name does not share."""
+def cores_of(instance_class: str) -> int:
+    """The virtual CPUs of an instance class: 2 up to `large`, then 4 for each `xlarge`.
+
+    Source: "DB instance class hardware specifications", which holds for every current family.
+    """
+    size = instance_class.rpartition(".")[2]
+    if not size.endswith("xlarge"):
+        return 2
+    return 4 * int(size.removesuffix("xlarge") or 1)
+
+
+def _with_servers() -> Iterator[tuple[str, str, Any]]:
+    """Account, region and instance of each one that is to have a server."""
     for account, regions in list(rds_backends.items()):
         for region, backend in list(regions.items()):
             instances: list[Any] = list(backend.databases.values())
             for instance in instances:
-                if not _has_server(instance):
-                    continue
-                with suppress(LookupError, AttributeError):
-                    yield (
-                        instance.dbi_resource_id,
-                        Wanted(
-                            identifier=instance.db_instance_identifier,
-                            address=address(instance),
-                            port=int(instance.port),
-                            user=instance.master_username,
-                            password=_password(instance, account, region),
-                            database=instance.db_name or "postgres",
-                        ),
-                    )
+                if _has_server(instance):
+                    yield account, region, instance
+
+
+def _instances(address: Callable[[Any], str]) -> Iterator[tuple[str, Wanted]]:
+    """By resource id, which a new instance of the same name does not share."""
+    for account, region, instance in _with_servers():
+        with suppress(LookupError, AttributeError):
+            yield (
+                instance.dbi_resource_id,
+                Wanted(
+                    identifier=instance.db_instance_identifier,
+                    address=address(instance),
+                    port=int(instance.port),
+                    user=instance.master_username,
+                    password=_password(instance, account, region),
+                    database=instance.db_name or "postgres",
+                ),
+            )
 
 
 def _password(instance: Any, account: str, region: str) -> str:

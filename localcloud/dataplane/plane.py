@@ -6,7 +6,7 @@ from localcloud.dataplane.bindings import ListenerAddress
 from localcloud.dataplane.database import DatabasePlane
 from localcloud.dataplane.tasks import TaskPlane
 from localcloud.dataplane.traffic import TrafficPlane
-from localcloud.dataplane.usage import Meter
+from localcloud.dataplane.usage import DatabaseMeter, Meter
 
 
 class DataPlane:
@@ -20,7 +20,12 @@ class DataPlane:
         directory.mkdir(parents=True, exist_ok=True)
         self._databases = DatabasePlane(directory / "databases")
         self._tasks = TaskPlane(images, endpoint=endpoint)
-        self._traffic = TrafficPlane(directory / "envoy", speed=speed, usage=Meter(self._tasks.processes))
+        self._traffic = TrafficPlane(
+            directory / "envoy",
+            speed=speed,
+            usage=Meter(self._tasks.processes),
+            databases=DatabaseMeter(self._databases.processes),
+        )
 
     def start(self) -> None:
         """Raises CloudError where the load balancer does not start."""

@@ -164,6 +164,19 @@ class Server:
         """Whether its process runs."""
         return self._guard is not None and self._guard.poll() is None
 
+    @property
+    def data(self) -> Path:
+        """Its data directory."""
+        return self._data
+
+    @property
+    def postmaster(self) -> int | None:
+        """The process that the others descend from; None where it does not take connections."""
+        with suppress(OSError, ValueError, IndexError):
+            if self.alive and self._ready():
+                return int((self._data / "postmaster.pid").read_text().splitlines()[0])
+        return None
+
     def start(self) -> None:
         """Starts it and returns when it takes connections; makes its data before, if need be.
 

@@ -1,17 +1,24 @@
-"""What the tasks of ECS services use, of what they reserve: psutil's figures as CloudWatch wants them."""
+"""What tasks and databases use, of what they reserve: psutil's figures as CloudWatch wants them."""
 
+import os
+import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 from moto.ecs.models import ecs_backends
 
-from localcloud.dataplane.metrics import ServiceUsage
+from localcloud.dataplane.database import DatabaseProcess
+from localcloud.dataplane.metrics import DatabaseUsage, ServiceUsage
 from localcloud.dataplane.tasks import ServiceProcesses
 
 UNITS_PER_CORE = 1024
 BYTES_PER_MIB = 1024**2
+SHORTEST_SECONDS = 0.01
+# How PostgreSQL names the process of a client's connection: `postgres: user database address(port) idle`.
+CLIENT = re.compile(r"^postgres: .*\(\d+\) ")
 
 
 class Meter:
@@ -52,6 +59,70 @@ class Meter:
         now, total = time.monotonic(), _cpu_seconds(process)
         self._seen[pid] = process, now, total
         return (total - seconds) / (now - at) if at else None
+
+
+class DatabaseMeter:
+    """Measures between one call and the next; the first time, since the server's start."""
+
+    def __init__(self, databases: Callable[[], Sequence[DatabaseProcess]]) -> None:
+        self._databases = databases
+        self._seen: dict[psutil.Process, tuple[float, float]] = {}
+
+    def __call__(self) -> list[DatabaseUsage]:
+        """CPU, connections and free storage of each database that is to have a server."""
+        before, self._seen = self._seen, {}
+        return [self._of(database, before) for database in self._databases()]
+
+    def _of(
+        self, database: DatabaseProcess, before: Mapping[psutil.Process, tuple[float, float]]
+    ) -> DatabaseUsage:
+        cpu, connections, free, running = 0.0, 0, 0, False
+        with suppress(psutil.Error):
+            if database.postmaster is not None:
+                server = psutil.Process(database.postmaster)
+                cpu = self._cpu_percent(server, database.cores, before)
+                connections = _connections(server)
+                free = max(0, database.storage_bytes - _size(database.data))
+                running = True
+        return DatabaseUsage(
+            account=database.account,
+            region=database.region,
+            instance=database.identifier,
+            running=running,
+            cpu_percent=cpu,
+            connections=connections,
+            free_storage_bytes=free,
+        )
+
+    def _cpu_percent(
+        self, server: psutil.Process, cores: int, before: Mapping[psutil.Process, tuple[float, float]]
+    ) -> float:
+        at, seconds = before.get(server) or (server.create_time(), 0.0)
+        # A connection that has ended is in what the server says of its children.
+        own = server.cpu_times()
+        now, total = time.time(), _cpu_seconds(server) + own.children_user + own.children_system
+        self._seen[server] = now, total
+        used = max(0.0, total - seconds) / max(now - at, SHORTEST_SECONDS)
+        # This machine may have more cores than the instance's class.
+        return min(100.0, 100 * used / cores)
+
+
+def _connections(server: psutil.Process) -> int:
+    found = 0
+    for child in server.children():
+        with suppress(psutil.Error):
+            found += bool(CLIENT.match(" ".join(child.cmdline())))
+    return found
+
+
+def _size(directory: Path) -> int:
+    """Bytes of all files below; what goes away meanwhile does not count."""
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with suppress(OSError):
+                total += (Path(folder) / name).lstat().st_size
+    return total
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
