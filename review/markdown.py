@@ -54,6 +54,12 @@ def render(report: Report, limit: int = LIMIT) -> str:
     return "\n\n".join(part for part in (head, body, tail) if part) + "\n"
 
 
+def render_drift(report: Report, head: str, limit: int = LIMIT) -> str:
+    """What was changed outside the program and by nobody who may, below a head; in at most `limit` bytes."""
+    found = _Section(title="Changed", items=[_drift(drift) for drift in report.outside], opened=True)
+    return f"{head}\n\n{_fitted([found], limit - _size(head) - RESERVE)}\n"
+
+
 def _headline(report: Report) -> str:
     word = "failed" if report.status else "passed"
     said = report.headline[:1].upper() + report.headline[1:]

@@ -1,4 +1,4 @@
-"""A server that plays the part of GitHub's REST API that comments need, with faults on demand."""
+"""A server that plays the part of GitHub's REST API that comments and issues need, with faults on demand."""
 
 import json
 import re
@@ -24,13 +24,14 @@ class Answer:
 
 @dataclass(kw_only=True)
 class GitHub:
-    """One pull request: number 12 of shop/platform.
+    """The repository shop/platform, with the pull request 12. Issues have the numbers from 101.
 
     faults: answers by method and path's end, each used once, first first.
     login: whose token it is; None for a job's own, which may not ask.
     """
 
     comments: list[dict[str, Any]] = field(default_factory=list)
+    issues: list[dict[str, Any]] = field(default_factory=list)
     faults: dict[tuple[str, str], list[Answer]] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     login: str | None = None
@@ -48,6 +49,23 @@ class GitHub:
         }
         self.comments.append(comment)
         return comment
+
+    def open(
+        self, title: str, body: str, *, author: str | None = None, kind: str = "Bot", **more: Any
+    ) -> dict[str, Any]:
+        """An issue that is there; pull_request={} makes it a pull request."""
+        number = 101 + len(self.issues)
+        issue = {
+            "number": number,
+            "title": title,
+            "body": body,
+            "state": "open",
+            "url": f"{self.url}/repos/shop/platform/issues/{number}",
+            "user": {"login": author or self.author, "type": kind, "url": f"{self.url}/users/x"},
+            **more,
+        }
+        self.issues.append(issue)
+        return issue
 
     def answer(self, method: str, path: str, sent: Any) -> Answer:
         """What GitHub would say."""
@@ -73,20 +91,32 @@ class GitHub:
         if (method, path) == ("GET", issue):
             return Answer(status=200, body={"number": 12, "url": self.url + issue, "comments_url": "x"})
         if (method, path) == ("GET", f"{issue}/comments"):
-            return self._page(path, query)
+            return self._page(self.comments, path, query)
         if (method, path) == ("POST", f"{issue}/comments"):
             return Answer(status=201, body=self.add(sent["body"]))
         if method == "PATCH" and match:
             comment = self.comments[int(match[1]) - 1]
             comment["body"] = sent["body"]
             return Answer(status=200, body=comment)
+        return self._issues(method, path, query, sent)
+
+    def _issues(self, method: str, path: str, query: str, sent: Any) -> Answer:
+        issues = "/repos/shop/platform/issues"
+        match = re.fullmatch(rf"{issues}/(\d{{3,}})", path)
+        if (method, path) == ("GET", issues):
+            return self._page([one for one in self.issues if one["state"] == "open"], path, query)
+        if (method, path) == ("POST", issues):
+            return Answer(status=201, body=self.open(sent["title"], sent["body"]))
+        if method in ("GET", "PATCH") and match:
+            self.issues[int(match[1]) - 101] |= sent or {}
+            return Answer(status=200, body=self.issues[int(match[1]) - 101])
         return Answer(status=404, body={"message": "Not Found"})
 
-    def _page(self, path: str, query: str) -> Answer:
+    def _page(self, entries: list[dict[str, Any]], path: str, query: str) -> Answer:
         asked = dict(re.findall(r"(\w+)=(\d+)", query))
         page, size = int(asked.get("page", 1)), int(asked.get("per_page", 30))
-        shown = self.comments[(page - 1) * size : page * size]
-        more = len(self.comments) > page * size
+        shown = entries[(page - 1) * size : page * size]
+        more = len(entries) > page * size
         link = f'<{self.url}{path}?per_page={size}&page={page + 1}>; rel="next"'
         return Answer(status=200, body=shown, headers={"Link": link} if more else {})
 
