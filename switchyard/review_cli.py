@@ -98,13 +98,23 @@ def up(
         out.print(f"{stack}: {done or 'nothing to do'}", markup=False)
 
 
-def drift(stack: StackName = "local", as_json: AsJson = False) -> None:
+def drift(
+    stack: StackName = "local",
+    issue: Annotated[
+        bool, typer.Option("--issue", help="Keep one GitHub issue of it up to date; closed when it is gone.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """List what was changed outside the program, but by those who may. Status 1 if anything was."""
-    from review import terminal
+    from review import drift_issue, terminal
     from switchyard.reviews import previews
 
+    target = drift_issue.of_environment(os.environ) if issue else None
     with progress() as say:
         (report,) = previews([stack], say, refresh=True)
+        # Who could not look leaves the issue as it is.
+        if target is not None and report.plan is not None:
+            drift_issue.tell(target, report, say)
     if as_json:
         print_json(report.to_json())
     else:
