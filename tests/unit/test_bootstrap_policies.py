@@ -1,7 +1,6 @@
-"""The policies as AWS would judge them, by a small evaluator for what they use: effects, patterns, lists."""
+"""The policies as AWS would judge them."""
 
 import json
-from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -10,6 +9,8 @@ from bootstrap import boundaries, permissions, trust
 from bootstrap.documents import Keys
 from bootstrap.inputs import checked
 from bootstrap.state_bucket import bucket_policy
+from tests.unit import iam_policies
+from tests.unit.iam_policies import Statements, listed, statements
 
 ACCOUNT = "123456789012"
 INPUTS = checked(
@@ -25,12 +26,6 @@ ROLES = f"arn:aws:iam::{ACCOUNT}:role"
 SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret"
 STACK_BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/switchyard-stack-boundary"
 
-Statements = list[dict[str, Any]]
-
-
-def statements(*texts: str) -> Statements:
-    return [one for text in texts for one in json.loads(text)["Statement"]]
-
 
 def preview() -> Statements:
     return statements(*permissions.preview_policies.make(INPUTS, KEYS, "").values())
@@ -40,36 +35,10 @@ def writer(environment: str = "staging") -> Statements:
     return statements(*permissions.writer_policies.make(INPUTS, KEYS, environment).values())
 
 
-def listed(value: Any) -> list[str]:
-    return value if isinstance(value, list) else [value]
-
-
-def matches(patterns: Any, text: str) -> bool:
-    return any(fnmatchcase(text.lower(), pattern.lower()) for pattern in listed(patterns))
-
-
-def concerns(statement: dict[str, Any], action: str, resource: str, context: dict[str, str]) -> bool:
-    where = (
-        not matches(statement["NotResource"], resource)
-        if "NotResource" in statement
-        else matches(statement["Resource"], resource)
-    )
-    return where and matches(statement["Action"], action) and holds(statement.get("Condition", {}), context)
-
-
-def holds(condition: dict[str, dict[str, Any]], context: dict[str, str]) -> bool:
-    for operator, expected in condition.items():
-        assert operator == "StringEquals", f"the evaluator does not know {operator}"
-        if any(context.get(key) not in listed(value) for key, value in expected.items()):
-            return False
-    return True
-
-
 def judged(found: Statements, action: str, resource: str = "*", **context: str) -> str:
-    """ "deny", "allow" or "nothing". Context keys are written with _ for : and /."""
+    """Context keys are written with _ for : and __ for /."""
     known = {key.replace("__", "/").replace("_", ":", 1): value for key, value in context.items()}
-    effects = {one["Effect"] for one in found if concerns(one, action, resource, known)}
-    return "deny" if "Deny" in effects else "allow" if "Allow" in effects else "nothing"
+    return iam_policies.judged(found, action, resource, known)
 
 
 def within(boundary: str, found: Statements, action: str, resource: str = "*", **context: str) -> bool:
