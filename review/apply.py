@@ -17,7 +17,7 @@ from pulumi.automation import EngineEvent
 
 from review.changes import Reading
 from review.digest import Plan, compare
-from review.errors import ApplyFailed, ChecksFailed, NotPlanned, PlanDiffers
+from review.errors import ApplyFailed, ChecksFailed, NotPlanned, PlanDiffers, StackBusy
 from review.events import read
 from review.masking import Masker
 from review.plans import FolderPlans, checked_digest
@@ -43,6 +43,7 @@ def up(
     digest: str | None = None,
     plans: FolderPlans | None = None,
     observe: Callable[[EngineEvent], None] | None = None,
+    begin: Callable[[Report], None] | None = None,
     today: date | None = None,
 ) -> Applied:
     """Previews the stack, checks the plan, applies it and returns what was done.
@@ -50,9 +51,10 @@ def up(
     digest: of the plan that was reviewed; None applies whatever passes the checks.
     plans: where that plan is kept, to show how it differs, and whether AWS was read first.
     observe: gets each event of the update.
+    begin: is told what is about to be applied; not if there is nothing to do.
 
-    Raises PlanDiffers, ChecksFailed or ReviewError before anything is done, ApplyFailed if the engine
-    stopped, NotPlanned if it did something else than planned.
+    Raises PlanDiffers, ChecksFailed, StackBusy or ReviewError before anything is done, ApplyFailed if the
+    engine stopped, NotPlanned if it did something else than planned.
     """
     if digest:
         checked_digest(digest)
@@ -69,6 +71,8 @@ def up(
             say(f"{request.stack} is as it should be: nothing was done")
             return Applied(report=report, counts={})
         say(f"Applying to {request.stack}: {report.headline}")
+        if begin:
+            begin(report)
         reading = _apply(stack, request, masker, observe)
     _kept_to(plan, reading)
     return Applied(report=report, counts=_counts(reading))
@@ -136,11 +140,17 @@ def _apply(
             suppress_outputs=True,
             show_secrets=False,
         )
+    except auto.errors.ConcurrentUpdateError as error:
+        words = masker.text(words_of(error))
+        raise StackBusy(f"stack {request.stack} is in somebody else's hands: {words}") from None
     except auto.CommandError as error:
         reading = read(_finished(events), masker)
         said = "\n".join(reading.errors) or masker.text(words_of(error))
-        done = _told(_counts(reading)) or "nothing"
-        raise ApplyFailed(f"{request.stack} was not brought to its plan. Done: {done}.\n{said}") from None
+        counts = _counts(reading)
+        raise ApplyFailed(
+            f"{request.stack} was not brought to its plan. Done: {_told(counts) or 'nothing'}.\n{said}",
+            counts,
+        ) from None
     return read(_finished(events), masker)
 
 
@@ -166,7 +176,9 @@ def _kept_to(plan: Plan, reading: Reading) -> None:
     other = [change for change in reading.changes if (change.urn, change.operation.value) not in meant]
     if other:
         listed = "\n".join(f"- {change.operation.value} {change.urn}" for change in other[:LISTED])
-        raise NotPlanned(f"{plan.stack}: these were done and were not planned; look at each:\n{listed}")
+        raise NotPlanned(
+            f"{plan.stack}: these were done and were not planned; look at each:\n{listed}", _counts(reading)
+        )
 
 
 def _counts(reading: Reading) -> dict[str, int]:

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from localcloud.errors import CloudError
-from release.errors import Refused, ReleaseError
+from release.errors import NotYet, Refused, ReleaseError
 from review.errors import ReviewError
-from switchyard import release_cli, review_cli
+from switchyard import release_cli, review_cli, state_cli
 from switchyard.console import AsJson, StackName, err, out, print_json, progress
 from switchyard.errors import SwitchyardError
 
@@ -27,9 +27,11 @@ app.add_typer(cloud_app, name="cloud", no_args_is_help=True)
 app.add_typer(release_cli.app, name="release", no_args_is_help=True)
 app.command("promote")(release_cli.promote)
 review_cli.add_to(app)
+state_cli.add_to(app)
 
 FAILED = 1
 REFUSED = 3
+NOT_YET = 6
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -180,6 +182,12 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(FAILED if any(finding.broken for finding in findings) else 0)
 
 
+def _status(error: Exception) -> int:
+    if isinstance(error, NotYet):
+        return NOT_YET
+    return REFUSED if isinstance(error, Refused) else FAILED
+
+
 def main() -> None:
     """Runs the command. A mistake or a fault is one message and a status; never a traceback."""
     try:
@@ -188,7 +196,7 @@ def main() -> None:
         err.print("[bold red]error:[/] ", end="")
         # Paths and commands are there to be copied: no line breaks in them.
         err.print(str(error), markup=False, soft_wrap=True)
-        sys.exit(REFUSED if isinstance(error, Refused) else FAILED)
+        sys.exit(_status(error))
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(INTERRUPTED)

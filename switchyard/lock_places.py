@@ -25,6 +25,10 @@ GONE = ("404", "NoSuchKey")
 UNKNOWN_CONDITION = ("NotImplemented", "501")
 
 
+class LocksElsewhere(SwitchyardError):
+    """The backend keeps its locks where they can't be read from here."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LockFile:
     """A lock as it is kept.
@@ -59,7 +63,7 @@ def lock_files(stack: str, engine: "auto.LocalWorkspace") -> list[LockFile]:
         return list(_files(Path(f"{parts.netloc}{parts.path}").expanduser() / folder))
     if parts.scheme in ("http", "https"):
         return []
-    raise SwitchyardError(
+    raise LocksElsewhere(
         f"the state is kept at {url}, where locks can't be read from here; s3:// and file:// can be"
     )
 

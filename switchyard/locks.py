@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pulumi.automation as auto
 
+from review.wording import visible
 from switchyard.errors import SwitchyardError
 from switchyard.lock_places import LockFile, lock_files
 from switchyard.stacks import workspace
@@ -128,8 +129,8 @@ def _read(file: LockFile) -> Lock:
             raise ValueError(f"{written['pid']} is no process")  # noqa: TRY301 - told as any other mistake in it
         return Lock(
             id=file.id,
-            owner=str(written["username"]),
-            host=str(written["hostname"]),
+            owner=visible(str(written["username"])),
+            host=visible(str(written["hostname"])),
             pid=int(written["pid"]),
             since=datetime.fromisoformat(written["timestamp"]).astimezone(UTC),
             clear=file.remove,
@@ -142,6 +143,6 @@ def _read(file: LockFile) -> Lock:
             host=UNKNOWN,
             pid=0,
             since=file.since,
-            malformed=" ".join(why.split())[:200],
+            malformed=visible(why)[:200],
             clear=file.remove,
         )

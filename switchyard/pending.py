@@ -40,6 +40,54 @@ class PendingCreate:
         return self.urn.rsplit("::", 1)[-1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """An operation that the state holds as begun and not ended.
+
+    operation: creating, updating, deleting, reading or importing.
+    modified: when its resource was last written to the state, where it was before; in RFC 3339.
+    """
+
+    urn: str
+    type: str
+    operation: str
+    modified: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in the program."""
+        return self.urn.rsplit("::", 1)[-1]
+
+    @property
+    def undecided(self) -> bool:
+        """Whether somebody has to say what becomes of it; the next run does the others again by itself."""
+        return self.operation == "creating"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "urn": self.urn,
+            "type": self.type,
+            "name": self.name,
+            "operation": self.operation,
+            "modified": self.modified,
+        }
+
+
+def pending(deployment: Deployment) -> list[Pending]:
+    """All operations that an interrupted run has left, each once, in their order."""
+    found = {}
+    for operation in deployment.get("pending_operations") or []:
+        resource = operation["resource"]
+        found[resource["urn"], operation["type"]] = Pending(
+            urn=resource["urn"],
+            type=resource["type"],
+            operation=operation["type"],
+            modified=resource.get("modified") or resource.get("created"),
+        )
+    return list(found.values())
+
+
 def pending_creates(deployment: Deployment) -> list[PendingCreate]:
     """The undecided ones, each once. Components and providers exist in the state alone."""
     resources = deployment.get("resources") or []
@@ -95,22 +143,29 @@ def unread(deployment: Deployment) -> list[str]:
 
 
 def decided(deployment: Deployment, adopted: Mapping[str, str]) -> Deployment:
-    """The state with the adopted ones (ID by URN) among its resources, and no create pending.
+    """The state with the adopted ones (ID by URN) among its resources, and no create pending."""
+    found = deployment
+    for one in pending(deployment):
+        if one.undecided:
+            found = resolved(found, one, adopted.get(one.urn))
+    return found
 
-    They come last: what they depend on is there already, and nothing depends on them yet. Without outputs
-    a refresh reads them as it reads an import.
+
+def resolved(deployment: Deployment, one: Pending, adopted: str | None = None) -> Deployment:
+    """The state without this pending operation; with its resource, where an ID is given.
+
+    It comes last: what it depends on is there already, and nothing depends on it yet. Without outputs a
+    refresh reads it as it reads an import.
     """
     operations: Sequence[Mapping[str, Any]] = deployment.get("pending_operations") or []
-    made = {
-        operation["resource"]["urn"]: {
-            **{key: value for key, value in operation["resource"].items() if key != "outputs"},
-            "id": adopted[operation["resource"]["urn"]],
-        }
-        for operation in operations
-        if operation["type"] == "creating" and operation["resource"]["urn"] in adopted
-    }
+    its = [each for each in operations if (each["resource"]["urn"], each["type"]) == (one.urn, one.operation)]
+    made = [
+        {**{key: value for key, value in its[-1]["resource"].items() if key != "outputs"}, "id": adopted}
+        for _ in its[:1]
+        if adopted is not None
+    ]
     return {
         **deployment,
-        "resources": [*(deployment.get("resources") or []), *made.values()],
-        "pending_operations": [operation for operation in operations if operation["type"] != "creating"],
+        "resources": [*(deployment.get("resources") or []), *made],
+        "pending_operations": [each for each in operations if each not in its],
     }

@@ -44,6 +44,10 @@ class RecoveryFailed(SwitchyardError):
     """It can't be told what an interrupted run has left behind, or it can't be adopted."""
 
 
+class NoState(RecoveryFailed):
+    """The stack was never brought up here, or was removed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
     """What was done.
@@ -71,20 +75,20 @@ def recover(stack: str, say: Say, engine: auto.LocalWorkspace | None = None) -> 
     cleared_locks = clear_dead_locks(stack, engine)
     for lock in cleared_locks:
         say(f"Cleared the lock of {lock}: that process is gone")
-    state = json.loads(_pulumi(engine, "stack", "export", "--stack", stack))
+    state = exported(stack, engine)
     deployment: Deployment = state.get("deployment") or {}
     begun = pending_creates(deployment)
     if begun:
         say(f"{len(begun)} resources were being created when the last run was cut off: looking for them")
-    found = look_for(begun, deployment, _clients(engine.env_vars))
+    found = look_for(begun, deployment, clients_of(engine.env_vars))
     left = {
         pending.urn: found.pop(pending.urn) for pending in begun if pending.replaces and pending.urn in found
     }
     if undecided(deployment):
         deployment = decided(deployment, found)
-        _import(stack, engine, {**state, "deployment": deployment})
+        keep(stack, engine, {**state, "deployment": deployment})
     # More than what was found now, where a recovery was itself cut off.
-    _read(stack, engine, unread(deployment))
+    read_from_aws(stack, engine, unread(deployment))
     names = {pending.urn: pending.name for pending in begun}
     done = Recovery(
         cleared_locks=tuple(cleared_locks),
@@ -142,7 +146,9 @@ def _find(look: Look) -> str | None:
     return thing
 
 
-def _clients(environment: Mapping[str, str]) -> Callable[[str], Clients]:
+def clients_of(environment: Mapping[str, str]) -> Callable[[str], Clients]:
+    """Gives a region's AWS clients, in the engine's environment."""
+
     @cache
     def of_region(region: str) -> Clients:
         make: Any = session_of(environment, region).client
@@ -151,15 +157,22 @@ def _clients(environment: Mapping[str, str]) -> Callable[[str], Clients]:
     return of_region
 
 
-def _import(stack: str, engine: auto.LocalWorkspace, state: Mapping[str, Any]) -> None:
+def exported(stack: str, engine: auto.LocalWorkspace) -> dict[str, Any]:
+    """The stack's state, secrets encrypted. Raises NoState or RecoveryFailed."""
+    found: dict[str, Any] = json.loads(_pulumi(engine, "stack", "export", "--stack", stack))
+    return found
+
+
+def keep(stack: str, engine: auto.LocalWorkspace, state: Mapping[str, Any]) -> None:
+    """Makes this the stack's state, whole or not at all. Raises RecoveryFailed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.json"
         path.write_text(json.dumps(state))
         _pulumi(engine, "stack", "import", "--stack", stack, "--file", str(path))
 
 
-def _read(stack: str, engine: auto.LocalWorkspace, urns: Sequence[str]) -> None:
-    """Reads these resources, and only these, from AWS."""
+def read_from_aws(stack: str, engine: auto.LocalWorkspace, urns: Sequence[str]) -> None:
+    """Reads these resources, and only these, from AWS. Raises RecoveryFailed."""
     if urns:
         targets = [argument for urn in urns for argument in ("--target", urn)]
         _pulumi(engine, "refresh", "--yes", "--skip-preview", "--stack", stack, *targets)
@@ -168,6 +181,11 @@ def _read(stack: str, engine: auto.LocalWorkspace, urns: Sequence[str]) -> None:
 def _pulumi(engine: auto.LocalWorkspace, *arguments: str) -> str:
     try:
         return engine.pulumi_command.run(list(arguments), engine.work_dir, dict(engine.env_vars)).stdout
+    except auto.StackNotFoundError:
+        stack = arguments[arguments.index("--stack") + 1]
+        raise NoState(
+            f"there is no state of stack {stack} here: it was never brought up, or this is another backend"
+        ) from None
     except auto.CommandError as error:
         raise RecoveryFailed(f"`pulumi {' '.join(arguments[:2])}` failed:\n{error}") from None
 

@@ -1,4 +1,4 @@
-"""`switchyard preview`, `comment`, `up`, `drift`, `render` and `cost`: what a pull request needs."""
+"""`switchyard preview`, `comment`, `drift`, `render` and `cost`: what a pull request needs."""
 
 import json
 import os
@@ -72,30 +72,6 @@ def comment(
         for report in reports:
             publish(target, report.stack, markdown.render(report), say)
     raise typer.Exit(worst(reports))
-
-
-def up(
-    stack: StackName = "local",
-    plan: Annotated[
-        str | None, typer.Option(help="Digest of the plan that was reviewed; no other is applied.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Apply a stack for CI: previews again, checks the plan, and does exactly that or nothing."""
-    from localcloud.paths import PROJECT
-    from review.apply import up as apply
-    from switchyard.reviews import PLANS, request
-    from switchyard.settings_file import kept
-    from switchyard.stacks import guard_account, is_embedded
-
-    guard_account(stack)
-    with progress() as say, kept(PROJECT / f"Pulumi.{stack}.yaml", only=is_embedded(stack)):
-        applied = apply(request(stack), say, digest=plan, plans=PLANS)
-    if as_json:
-        print_json({"stack": stack, "applied": applied.counts, "report": applied.report.to_json()})
-    else:
-        done = ", ".join(f"{count} {operation}" for operation, count in applied.counts.items())
-        out.print(f"{stack}: {done or 'nothing to do'}", markup=False)
 
 
 def drift(
@@ -254,6 +230,6 @@ def bootstrap(
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    for command in (preview, comment, up, drift, render, cost, bootstrap):
+    for command in (preview, comment, drift, render, cost, bootstrap):
         app.command(command.__name__)(command)
     app.add_typer(review_app, name="review", no_args_is_help=True)

@@ -141,7 +141,7 @@ def test_a_lookup_that_fails_changes_nothing(run: Run, monkeypatch: pytest.Monke
         raise AssertionError("the state was written")
 
     monkeypatch.setattr(recovery, "FINDERS", {ROLE: lambda _: "task", VPC: refuse})
-    monkeypatch.setattr(recovery, "_import", never)
+    monkeypatch.setattr(recovery, "keep", never)
     with pytest.raises(RecoveryFailed, match=rf"main \(aws:ec2/vpc:Vpc\).*\n.*{code}"):
         run(state(resource(ROLE, "task"), resource(VPC, "main")))
     assert asked == ["main"]
