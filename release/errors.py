@@ -2,6 +2,7 @@
 
 ReleaseError
 ├── Refused              nothing was begun: a gate, a lock, a mistake in what was asked
+│   └── NotYet           nothing is wrong but that it is too early: the soak is not over
 ├── Unavailable          AWS (or another source) did not answer in time; a later try may
 ├── MovedByOthers        somebody else moved the weights; nothing may be written over that
 ├── LostLock             another process owns the release now; this one must not act any more
@@ -15,6 +16,10 @@ class ReleaseError(Exception):
 
 class Refused(ReleaseError):
     """Nothing was begun."""
+
+
+class NotYet(Refused):
+    """Nothing was begun; the same later may be."""
 
 
 class Unavailable(ReleaseError):

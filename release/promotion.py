@@ -11,7 +11,7 @@ from typing import Literal
 
 from components.colours import COLOURS, Colour
 from release.aws.images import is_digest
-from release.errors import Refused
+from release.errors import NotYet, Refused
 from release.ports import Weights
 
 Outcome = Literal["completed", "rolled-back", "open", "failed"]
@@ -35,11 +35,15 @@ class PastRelease:
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """Whether a digest is proven for a service; `reason` is a sentence with the figures in it."""
+    """Whether a digest is proven for a service; `reason` is a sentence with the figures in it.
+
+    soaking: nothing speaks against it but that its time is not over.
+    """
 
     service: str
     proven: bool
     reason: str
+    soaking: bool = False
 
 
 def digest_of(image: str) -> str:
@@ -93,11 +97,12 @@ def promotable(
     source_images: what each service runs in the source stack now, see `live_image`.
     services: the target stack's repository by service to promote.
 
-    Raises Refused with every reason that stands against any of them.
+    Raises Refused with every reason that stands against any of them; NotYet if it is too early, and no more.
     """
     if not services:
         raise Refused("there is no service to promote; name at least one")
     reasons: list[str] = []
+    early = 0
     images: dict[str, str] = {}
     for service, repository in services.items():
         image = source_images.get(service)
@@ -110,6 +115,7 @@ def promotable(
             reasons.append(f"release {open_ones[-1].number} of {service} is still open in {source}")
         elif not proof.proven:
             reasons.append(proof.reason)
+            early += 1 if proof.soaking else 0
         elif other := _newer(service, image, source_history):
             reasons.append(
                 f"{source} runs {service} {_short(digest_of(image))}, but the newest completed release "
@@ -117,7 +123,8 @@ def promotable(
             )
         images[service] = retargeted(image, repository)
     if reasons:
-        raise Refused(f"nothing was promoted from {source}:\n" + "\n".join(f"  {one}" for one in reasons))
+        told = "\n".join(f"  {one}" for one in reasons)
+        raise (NotYet if early == len(reasons) else Refused)(f"nothing was promoted from {source}:\n{told}")
     return images
 
 
@@ -163,7 +170,8 @@ def _lived(
     lived = end - since.ended
     told = f"{what} lived in {source} for {_hours(lived)} since release {since.number}"
     if lived < soak:
-        return _no(service, f"{told}, of the {_hours(soak)} that it has to")
+        reason = f"{told}, of the {_hours(soak)} that it has to"
+        return Proof(service=service, proven=False, reason=reason, soaking=until is None)
     return Proof(service=service, proven=True, reason=f"{told}; {_hours(soak)} are asked for")
 
 
