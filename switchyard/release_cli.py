@@ -1,7 +1,7 @@
 """`switchyard release …` and `switchyard promote`: the release engine on the command line.
 
 Exit status: 0 completed, 1 failed, 3 refused (nothing was begun), 4 rolled back, 5 needs a person,
-130 interrupted.
+6 not yet (nothing was begun, and nothing is wrong but that the soak is not over), 130 interrupted.
 """
 
 import getpass
@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -251,17 +253,33 @@ def promote(
     source: Annotated[str, typer.Option("--from", help="The stack in which the digests were proven.")],
     target: Annotated[str, typer.Option("--to", help="The stack that they go to.")],
     service: Services = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            help="What `release evidence` has written, where no credentials lead to the other stack."
+        ),
+    ] = None,
     hotfix: Hotfix = False,
     change: Change = None,
     commit: Commit = None,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Release to one stack the very digests that another one has proven, once they have soaked there."""
-    from switchyard.releases import ReleasedStack, promoted_images
+    """Release to one stack the very digests that another one has proven, once they have soaked there.
 
-    images = promoted_images(source, target, list(service or []), hotfix=hotfix)
-    opened = ReleasedStack(target)
+    Status 6 if it is too early, and 0 if they run there already.
+    """
+    from switchyard import evidence as evidence_module
+    from switchyard.releases import ReleasedStack, live_images, promoted_images
+
+    found = evidence_module.read(evidence, datetime.now(UTC)) if evidence else None
+    opened = ReleasedStack(target, evidence=found)
+    proven = promoted_images(source, opened, list(service or []), hotfix=hotfix)
+    live = live_images(opened)
+    images = {name: image for name, image in proven.items() if live.get(name) != image}
+    if not images:
+        _nothing_new(target, proven, as_json)
+        return
     request = _request(
         opened,
         images,
@@ -270,6 +288,33 @@ def promote(
         commit=commit,
     )
     _start(opened, request, yes=yes, as_json=as_json)
+
+
+def _nothing_new(target: str, proven: "dict[str, str]", as_json: bool) -> None:
+    reason = f"{target} runs what is proven already: {', '.join(sorted(proven))}"
+    if as_json:
+        print_json({"outcome": "completed", "exit_status": 0, "reason": reason, "release": None})
+    else:
+        out.print(reason, markup=False, soft_wrap=True)
+
+
+@app.command("evidence")
+def evidence(
+    target: Annotated[str, typer.Option("--for", help="The stack that it would be promoted to.")],
+    file: Annotated[Path, typer.Option("--out", help="Where to write it.")],
+    stack: StackName = "local",
+) -> None:
+    """Write down what a stack has proved, for `switchyard promote --evidence` in another account.
+
+    Status 3 if what is live has not proved itself, 6 if it only has not soaked long enough; no file then.
+    """
+    from switchyard import evidence as module
+
+    taken = module.take(stack)
+    module.judge(taken, target)
+    file.write_text(taken.text())
+    for name, image in sorted(taken.live.items()):
+        out.print(f"{name}: {image}", markup=False, soft_wrap=True)
 
 
 # --- the release in progress
