@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi.automation as auto
 
@@ -60,6 +60,9 @@ from switchyard.stacks import (
     unreadable,
 )
 
+if TYPE_CHECKING:
+    from switchyard.evidence import Evidence
+
 # How often a release looks at alarms, targets and judges, and how often CloudWatch has new figures.
 POLL_SECONDS = 10.0
 PERIOD_SECONDS = 60
@@ -72,9 +75,13 @@ SHORT_PERIODS = (1, 5, 10, 30, 60)
 
 @dataclass(frozen=True)
 class ReleasedStack:
-    """One stack that can be released to."""
+    """One stack that can be released to.
+
+    evidence: of the stack that it is promoted from, where no credentials at hand lead there.
+    """
 
     name: str
+    evidence: "Evidence | None" = None
 
     @cached_property
     def settings(self) -> Settings:
@@ -231,9 +238,12 @@ class ReleasedStack:
         source = self.settings.release.promoted_from
         if source is None:
             return []
-        soak, history = timedelta(seconds=self.settings.release.soak_seconds), past(ReleasedStack(source))
+        evidence = self.evidence if self.evidence and self.evidence.stack == source else None
+        soak = timedelta(seconds=self.settings.release.soak_seconds)
+        history = evidence.releases if evidence else past(ReleasedStack(source))
+        now = evidence.taken_at if evidence else SystemClock().now()
         return [
-            prove(service, image, history, source=source, soak=soak, now=SystemClock().now())
+            prove(service, image, history, source=source, soak=soak, now=now)
             for service, image in images.items()
         ]
 
@@ -257,30 +267,44 @@ def past(source: ReleasedStack) -> list[PastRelease]:
 
 
 def promoted_images(
-    source: str, target: str, services: Sequence[str], *, hotfix: bool = False
+    source: str, here: ReleasedStack, services: Sequence[str], *, hotfix: bool = False
 ) -> dict[str, str]:
     """By service, the target's image of the digest that is live in the source, proven there for the soak.
 
-    services: those to promote; all that both stacks have if empty. hotfix: completed there is enough, no
-    soak. Raises Refused with every reason.
+    here: the target; its evidence counts instead of a look at the source. services: those to promote; all
+    that both stacks have if empty. hotfix: completed there is enough, no soak. Raises Refused with every
+    reason.
     """
-    there, here = ReleasedStack(source), ReleasedStack(target)
+    target, evidence = here.name, here.evidence
     allowed = here.settings.release.promoted_from
     if allowed is not None and allowed != source:
         raise Refused(f"{target} is promoted from {allowed}, its release.promoted_from; not from {source}")
+    if evidence is not None and evidence.stack != source:
+        raise Refused(f"the evidence is of {evidence.stack}, and {target} is to be promoted from {source}")
+    there = ReleasedStack(source)
     wanted = services or [name for name in here.settings.services if name in there.settings.services]
-    running = {
-        service: live_image(service, there.balancer.read(service).production, there.images.read(service))
-        for service in wanted
-    }
     return promotable(
-        past(there),
-        {service: image for service, image in running.items() if image},
+        evidence.releases if evidence else past(there),
+        {name: image for name, image in evidence.live.items() if name in wanted}
+        if evidence
+        else running_images(there, wanted),
         {service: here.repository(service) for service in wanted},
         source=source,
         soak=timedelta(seconds=0 if hotfix else here.settings.release.soak_seconds),
-        now=SystemClock().now(),
+        now=evidence.taken_at if evidence else SystemClock().now(),
     )
+
+
+def running_images(stack: ReleasedStack, services: Sequence[str]) -> dict[str, str]:
+    """By service, the image with all of its traffic, where something was released to it.
+
+    Raises Refused while the traffic is split.
+    """
+    running = {
+        service: live_image(service, stack.balancer.read(service).production, stack.images.read(service))
+        for service in services
+    }
+    return {service: image for service, image in running.items() if image}
 
 
 def commit_of_checkout(folder: Path = PROJECT) -> str | None:
