@@ -76,6 +76,7 @@ UNNAMED = {
         "ModifySubnetAttribute",
         "ModifyVpc*",
         "ReleaseAddress",
+        "ReplaceNetworkAclAssociation",
         "ReplaceRoute*",
         "RevokeSecurityGroup*",
         "UpdateSecurityGroupRuleDescriptions*",
@@ -95,15 +96,20 @@ UNNAMED = {
         "RemoveSourceIdentifierFromSubscription",
         "ResetDBParameterGroup",
     ),
-    "s3": (
-        "CreateBucket",
-        "DeleteBucket",
-        "DeleteBucketPolicy",
-        "PutBucket*",
-        "PutEncryptionConfiguration",
-        "PutLifecycleConfiguration",
-    ),
+    "route53": ("AssociateVPCWithHostedZone",),
 }
+
+# A stack's one bucket, for access logs. The provider asks for its existence by what lists it.
+LOG_BUCKET = (
+    "CreateBucket",
+    "DeleteBucket",
+    "DeleteBucketPolicy",
+    "DeleteObject*",
+    "ListBucket*",
+    "PutBucket*",
+    "PutEncryptionConfiguration",
+    "PutLifecycleConfiguration",
+)
 
 # AWS's own policies that roles of a stack carry; no other may be attached.
 ATTACHABLE = (

@@ -6,7 +6,7 @@ white space left out (<https://docs.aws.amazon.com/IAM/latest/UserGuide/referenc
 
 from collections.abc import Mapping
 
-from bootstrap.actions import ATTACHABLE, LINKED, READS, RECEIVERS, UNNAMED, in_full
+from bootstrap.actions import ATTACHABLE, LINKED, LOG_BUCKET, READS, RECEIVERS, UNNAMED, in_full
 from bootstrap.documents import Documents, Keys, Statement, allow, deny, deny_but, document
 from bootstrap.inputs import PROJECT, STACK_BOUNDARY, Inputs
 
@@ -24,6 +24,7 @@ def _preview(inputs: Inputs, keys: Keys, environment: str) -> Mapping[str, str]:
             [
                 allow("Look", in_full(READS), "*"),
                 allow("ReadWhatIsReleased", ["ssm:GetParameter", "ssm:GetParameters*"], images),
+                allow("FindLogBuckets", "s3:ListBucket", _log_buckets(inputs, f"{PROJECT}-*")),
             ]
         ),
         "state": document(
@@ -68,6 +69,7 @@ def _state(inputs: Inputs, keys: Keys, stack: str) -> list[Statement]:
     at = f"{inputs.bucket_arn}/.pulumi"
     own = [
         f"{at}/stacks/{PROJECT}/{stack}.json*",
+        f"{at}/stacks/{PROJECT}/{stack}.pulumi-tags",
         f"{at}/locks/organization/{PROJECT}/{stack}/*",
         f"{at}/history/{PROJECT}/{stack}/*",
         f"{at}/backups/{PROJECT}/{stack}/*",
@@ -89,7 +91,12 @@ def _named(inputs: Inputs, prefix: str, stack: str) -> list[Statement]:
 
     everything = f"arn:{inputs.partition}"
     return [
-        allow("Alarms", "cloudwatch:*", arn("cloudwatch", f"alarm:{prefix}-*")),
+        allow(
+            "Alarms",
+            "cloudwatch:*",
+            arn("cloudwatch", f"alarm:{prefix}-*", f"alarm:TargetTracking-service/{prefix}/*"),
+        ),
+        allow("AccessLogs", [f"s3:{action}" for action in LOG_BUCKET], _log_buckets(inputs, prefix)),
         allow(
             "Dashboards",
             ["cloudwatch:DeleteDashboards", "cloudwatch:PutDashboard"],
@@ -109,8 +116,7 @@ def _named(inputs: Inputs, prefix: str, stack: str) -> list[Statement]:
         allow(
             "Logs",
             "logs:*",
-            arn("logs", f"log-group:/{prefix}/*", f"log-group:/aws/rds/instance/{prefix}-*")
-            + arn("logs", "log-group:network-flow-log*"),
+            arn("logs", f"log-group:/{prefix}/*", f"log-group:/aws/rds/instance/{prefix}-*"),
         ),
         # Its own secrets, made and read (a webhook of the release engine); not the database's.
         allow("Secrets", "secretsmanager:*", arn("secretsmanager", f"secret:{prefix}/*")),
@@ -125,6 +131,12 @@ def _named(inputs: Inputs, prefix: str, stack: str) -> list[Statement]:
     ]
 
 
+def _log_buckets(inputs: Inputs, prefix: str) -> list[str]:
+    """The bucket, whose name begins so and ends as AWS likes, and what is in it."""
+    bucket = f"arn:{inputs.partition}:s3:::{prefix}-logs*"
+    return [bucket, f"{bucket}/*"]
+
+
 _ECS_KINDS = ("service", "task", "task-set")
 
 
@@ -133,11 +145,26 @@ def _keys_of_stacks(inputs: Inputs) -> list[Statement]:
     keys = f"arn:{inputs.partition}:kms:*:{inputs.account}:key/*"
     aliases = f"arn:{inputs.partition}:kms:*:{inputs.account}:alias/*"
     tagged = {"StringEquals": {"aws:ResourceTag/project": PROJECT}}
-    manage = ["Create*", "Disable*", "Enable*", "Put*", "ScheduleKeyDeletion", "Tag*", "Untag*", "Update*"]
+    manage = [
+        "Create*",
+        "Disable*",
+        "Enable*",
+        "Put*",
+        "RetireGrant",
+        "ScheduleKeyDeletion",
+        "Tag*",
+        "Untag*",
+        "Update*",
+    ]
     use = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
     return [
         allow("ManageKeys", [f"kms:{action}" for action in manage] + ["kms:DeleteAlias", *use], keys, tagged),
-        allow("TagNewKeys", "kms:TagResource", keys, {"StringEquals": {"aws:RequestTag/project": PROJECT}}),
+        allow(
+            "TagNewKeys",
+            ["kms:PutKeyPolicy", "kms:TagResource"],
+            keys,
+            {"StringEquals": {"aws:RequestTag/project": PROJECT}},
+        ),
         allow(
             "NameKeys",
             ["kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"],

@@ -16,6 +16,7 @@ class FlowLogArgs:
     """What a flow log is made from.
 
     vpc_id: the VPC to watch.
+    log_group_name: name of the log group that is made.
     retention_days: days that records are kept, one of the numbers that CloudWatch Logs takes.
     kms_key_arn: key that encrypts the log group; its policy has to admit CloudWatch Logs.
     account_id, region: where the VPC is.
@@ -24,6 +25,7 @@ class FlowLogArgs:
     """
 
     vpc_id: pulumi.Input[str]
+    log_group_name: str
     retention_days: pulumi.Input[int]
     kms_key_arn: pulumi.Input[str]
     account_id: pulumi.Input[str]
@@ -41,6 +43,7 @@ class FlowLog(pulumi.ComponentResource):
         super().__init__("switchyard:network:FlowLog", name, None, opts)
         group = cloudwatch.LogGroup(
             f"{name}-group",
+            name=args.log_group_name,
             retention_in_days=args.retention_days,
             kms_key_id=args.kms_key_arn,
             opts=pulumi.ResourceOptions(parent=self),

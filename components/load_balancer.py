@@ -106,7 +106,13 @@ class LoadBalancer(pulumi.ComponentResource):
     def _access_logs(self, name: str, args: LoadBalancerArgs) -> tuple[s3.Bucket, s3.BucketPolicy]:
         """The bucket, and the policy that has to exist before a load balancer may log there."""
         child = pulumi.ResourceOptions(parent=self)
-        bucket = s3.Bucket(name, force_destroy=args.log_bucket_force_destroy, opts=child)
+        bucket = s3.Bucket(
+            name,
+            # At most 37 characters, S3's limit: load balancers' names have 32.
+            bucket_prefix=pulumi.Output.concat(args.load_balancer_name, "-logs"),
+            force_destroy=args.log_bucket_force_destroy,
+            opts=child,
+        )
         closed = s3.BucketPublicAccessBlock(
             f"{name}-private",
             bucket=bucket.id,

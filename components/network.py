@@ -41,7 +41,7 @@ class NetworkArgs:
     test_ingress_cidrs: who may reach the test listener besides the platform's own NAT addresses; never
         0.0.0.0/0, may be empty.
     account_id: account that the network belongs to.
-    name_tag_prefix: what the Name tags begin with, such as switchyard-prod.
+    name_tag_prefix: what the Name tags and the flow log's group begin with, such as switchyard-prod.
     role_path: IAM path of the flow log's role, such as `/switchyard/prod/`.
     permissions_boundary_arn: policy that the flow log's role can never go beyond; `None` for none.
     """
@@ -314,6 +314,8 @@ class Network(pulumi.ComponentResource):
             f"{name}-flow",
             FlowLogArgs(
                 vpc_id=vpc.id,
+                # Services, whose groups are beside it, have no slash in their names.
+                log_group_name=f"/{args.name_tag_prefix}/network/flow",
                 retention_days=args.flow_log_retention_days,
                 kms_key_arn=args.kms_key_arn,
                 account_id=args.account_id,

@@ -192,6 +192,7 @@ def writers_may(action: str, resource: str = "*", environment: str = "staging", 
 OWN_STATE = [
     f"{OBJECTS}/stacks/switchyard/staging.json",
     f"{OBJECTS}/stacks/switchyard/staging.json.bak",
+    f"{OBJECTS}/stacks/switchyard/staging.pulumi-tags",
     f"{OBJECTS}/locks/organization/switchyard/staging/1.json",
     f"{OBJECTS}/history/switchyard/staging/staging-1.history.json",
     f"{OBJECTS}/backups/switchyard/staging/staging.1.json",
@@ -228,6 +229,13 @@ def test_the_review_environment_keeps_the_stacks_of_pull_requests() -> None:
         ("logs:GetLogEvents", f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:/switchyard-staging/api:*"),
         ("ecr:PutImage", f"arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/switchyard-staging/api"),
         ("cloudwatch:PutMetricAlarm", f"arn:aws:cloudwatch:eu-west-1:{ACCOUNT}:alarm:switchyard-staging-cpu"),
+        (
+            "cloudwatch:PutMetricAlarm",
+            f"arn:aws:cloudwatch:eu-west-1:{ACCOUNT}:alarm:TargetTracking-service/switchyard-staging/api-blue-x",
+        ),
+        ("s3:CreateBucket", "arn:aws:s3:::switchyard-staging-logs20260101000000000000000001"),
+        ("s3:ListBucket", "arn:aws:s3:::switchyard-staging-logs20260101000000000000000001"),
+        ("s3:DeleteObjectVersion", "arn:aws:s3:::switchyard-staging-logs1/AWSLogs/1"),
         ("secretsmanager:GetSecretValue", f"{SECRET}:switchyard-staging/webhook-a1b2c3"),
     ],
 )
@@ -235,6 +243,27 @@ def test_a_writer_updates_and_releases_its_stack_and_not_the_next_one(action: st
     assert writers_may(action, resource)
     if "staging" in resource:
         assert not writers_may(action, resource.replace("staging", "prod")), "that is production's"
+
+
+@pytest.mark.parametrize(
+    "action", ["CreateBucket", "DeleteBucket", "PutBucketPolicy", "GetObject", "DeleteObject"]
+)
+@pytest.mark.parametrize("environment", ["staging", "review"])
+def test_a_writer_touches_no_bucket_but_its_access_logs(action: str, environment: str) -> None:
+    for bucket in (
+        "customers",
+        "switchyard-prod-logs1",
+        "switchyard-pr",
+        f"{BUCKET}-logs".removeprefix("arn:aws:s3:::"),
+    ):
+        assert not writers_may(f"s3:{action}", f"arn:aws:s3:::{bucket}", environment=environment)
+        assert not writers_may(f"s3:{action}", f"arn:aws:s3:::{bucket}/x", environment=environment)
+
+
+def test_a_preview_finds_access_logs_and_lists_no_other_bucket() -> None:
+    assert judged(preview(), "s3:ListBucket", "arn:aws:s3:::switchyard-prod-logs1") == "allow"
+    assert judged(preview(), "s3:GetObject", "arn:aws:s3:::switchyard-prod-logs1/AWSLogs/1") == "deny"
+    assert judged(preview(), "s3:ListBucket", "arn:aws:s3:::customers") == "nothing"
 
 
 def test_production_asks_staging_what_was_proved_and_changes_nothing_there() -> None:

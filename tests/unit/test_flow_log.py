@@ -16,6 +16,7 @@ GROUP_ARN = "arn:aws:LogGroup:eu-west-1:123456789012:flow-group"
 def flow_log(made: list[FlowLog] | None = None) -> Deployment:
     args = FlowLogArgs(
         vpc_id="vpc-1",
+        log_group_name="/test/flow",
         retention_days=30,
         kms_key_arn=KEY,
         account_id="123456789012",
@@ -48,7 +49,11 @@ def test_the_log_waits_for_its_permission() -> None:
 
 
 def test_records_are_encrypted_and_kept_for_the_days_asked_for() -> None:
-    assert flow_log().one(GROUP).inputs == {"retentionInDays": 30, "kmsKeyId": KEY}
+    assert flow_log().one(GROUP).inputs == {
+        "name": "/test/flow",
+        "retentionInDays": 30,
+        "kmsKeyId": KEY,
+    }
 
 
 def test_only_flow_logs_of_this_account_and_region_take_the_role() -> None:
@@ -114,4 +119,4 @@ def test_a_flow_log_creates_nothing_else_and_owns_all_of_it() -> None:
 def test_the_group_is_named_for_whoever_reads_it() -> None:
     made: list[FlowLog] = []
     flow_log(made)
-    assert value_of(made[0].log_group_name) == "flow-group"
+    assert value_of(made[0].log_group_name) == "/test/flow"

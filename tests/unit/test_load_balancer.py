@@ -86,8 +86,11 @@ def test_the_load_balancer_waits_until_it_may_write_its_logs() -> None:
 def test_protection_is_lifted_only_where_it_is_written_down() -> None:
     made = balancer(args(deletion_protection=False, log_bucket_force_destroy=True))
     assert made.one(BALANCER).inputs["enableDeletionProtection"] is False
-    assert made.one(BUCKET).inputs == {"forceDestroy": True}
-    assert balancer().one(BUCKET).inputs == {"forceDestroy": False}
+    assert made.one(BUCKET).inputs == {"bucketPrefix": "switchyard-test-logs", "forceDestroy": True}
+    assert balancer().one(BUCKET).inputs == {
+        "bucketPrefix": "switchyard-test-logs",
+        "forceDestroy": False,
+    }
 
 
 def test_with_a_certificate_production_and_test_speak_tls_and_know_no_service() -> None:

@@ -254,7 +254,7 @@ def test_all_traffic_of_the_vpc_is_logged_with_the_stack_key() -> None:
     made = network()
     assert made.one("aws:ec2/flowLog:FlowLog").inputs["vpcId"] == "main-vpc-id"
     group = made.one("aws:cloudwatch/logGroup:LogGroup").inputs
-    assert group == {"retentionInDays": 30, "kmsKeyId": KEY}
+    assert group == {"name": "/switchyard-test/network/flow", "retentionInDays": 30, "kmsKeyId": KEY}
     role = made.one("aws:iam/role:Role").inputs
     assert (role["path"], role["permissionsBoundary"]) == ("/switchyard/test/", BOUNDARY)
     trust = json.loads(role["assumeRolePolicy"])
@@ -309,7 +309,7 @@ def test_its_outputs_are_what_callers_build_on() -> None:
     assert value_of(built.service_security_group_id) == "main-firewall-services-id"
     assert value_of(built.data_security_group_id) == "main-firewall-data-id"
     assert [value_of(ip) for ip in built.nat_public_ips] == ["192.0.2.1", "192.0.2.1"]
-    assert value_of(built.flow_log_group_name) == "main-flow-group"
+    assert value_of(built.flow_log_group_name) == "/switchyard-test/network/flow"
 
 
 @pytest.mark.parametrize(
