@@ -46,8 +46,11 @@ def take(source: str) -> Evidence:
     )
 
 
-def judge(evidence: Evidence, target: str) -> None:
-    """Raises Refused, NotYet among it, unless what is live has proved itself as the target's settings ask."""
+def judge(evidence: Evidence, target: str, *, hotfix: bool = False) -> None:
+    """Raises Refused, NotYet among it, unless what is live has proved itself as the target's settings ask.
+
+    hotfix: completed is enough, no soak.
+    """
     asked = settings_of(target)
     promotable(
         evidence.releases,
@@ -55,7 +58,7 @@ def judge(evidence: Evidence, target: str) -> None:
         # Where the target pulls from is nothing that it takes to be proven.
         {service: service for service in asked.services if service in evidence.live},
         source=evidence.stack,
-        soak=timedelta(seconds=asked.release.soak_seconds),
+        soak=timedelta(seconds=0 if hotfix else asked.release.soak_seconds),
         now=evidence.taken_at,
     )
 

@@ -35,6 +35,10 @@ def test_what_has_not_soaked_is_too_early_and_nothing_else_is_wrong() -> None:
         judge(evidence(SOAK - timedelta(minutes=1)), "prod")
 
 
+def test_a_hotfix_needs_no_soak() -> None:
+    judge(evidence(timedelta()), "prod", hotfix=True)
+
+
 def test_what_was_rolled_back_is_refused_and_waiting_would_not_help() -> None:
     with pytest.raises(Refused, match="rolled back in staging") as refused:
         judge(evidence(outcome="rolled-back"), "prod")
