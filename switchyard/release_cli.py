@@ -303,6 +303,7 @@ def evidence(
     target: Annotated[str, typer.Option("--for", help="The stack that it would be promoted to.")],
     file: Annotated[Path, typer.Option("--out", help="Where to write it.")],
     stack: StackName = "local",
+    hotfix: Hotfix = False,
 ) -> None:
     """Write down what a stack has proved, for `switchyard promote --evidence` in another account.
 
@@ -311,7 +312,7 @@ def evidence(
     from switchyard import evidence as module
 
     taken = module.take(stack)
-    module.judge(taken, target)
+    module.judge(taken, target, hotfix=hotfix)
     file.write_text(taken.text())
     for name, image in sorted(taken.live.items()):
         out.print(f"{name}: {image}", markup=False, soft_wrap=True)
