@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import appautoscaling, ecs
 
-from components.colours import COLOURS
+from components.colours import COLOURS, Colour, owned_by
 from components.container_definition import container_definitions, volumes
 from components.task_roles import TaskRoles, TaskRolesArgs
 
@@ -163,7 +163,7 @@ class ContainerService(pulumi.ComponentResource):
         services = {colour: self._service(name, colour, args, tasks[colour], roles) for colour in COLOURS}
         for colour in COLOURS:
             if colour in args.autoscaled_colours:
-                self._autoscaling(f"{name}-{colour}", colour, args, services[colour])
+                self._autoscaling(owned_by(name, colour), colour, args, services[colour])
         self.service_names = {colour: service.name for colour, service in services.items()}
         self.service_arns = {colour: service.arn for colour, service in services.items()}
         self.task_definition_arns = {colour: task.arn for colour, task in tasks.items()}
@@ -180,7 +180,7 @@ class ContainerService(pulumi.ComponentResource):
         )
 
     def _task_definition(
-        self, name: str, colour: str, args: ContainerServiceArgs, roles: TaskRoles
+        self, name: str, colour: Colour, args: ContainerServiceArgs, roles: TaskRoles
     ) -> ecs.TaskDefinition:
         mounts = volumes(args.writable_paths, execute_command=args.execute_command)
         definitions = container_definitions(
@@ -196,7 +196,7 @@ class ContainerService(pulumi.ComponentResource):
             region=args.region,
         )
         return ecs.TaskDefinition(
-            f"{name}-{colour}",
+            owned_by(name, colour),
             family=f"{args.physical_prefix}-{args.service_name}-{colour}",
             requires_compatibilities=["FARGATE"],
             network_mode="awsvpc",
@@ -215,13 +215,13 @@ class ContainerService(pulumi.ComponentResource):
     def _service(
         self,
         name: str,
-        colour: str,
+        colour: Colour,
         args: ContainerServiceArgs,
         task: ecs.TaskDefinition,
         roles: TaskRoles,
     ) -> ecs.Service:
         return ecs.Service(
-            f"{name}-{colour}",
+            owned_by(name, colour),
             name=f"{args.physical_prefix}-{args.service_name}-{colour}",
             cluster=args.cluster_arn,
             task_definition=task.arn,
@@ -255,7 +255,9 @@ class ContainerService(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[roles], ignore_changes=["desiredCount"]),
         )
 
-    def _autoscaling(self, name: str, colour: str, args: ContainerServiceArgs, service: ecs.Service) -> None:
+    def _autoscaling(
+        self, name: str, colour: Colour, args: ContainerServiceArgs, service: ecs.Service
+    ) -> None:
         target = appautoscaling.Target(
             f"{name}-scaling",
             service_namespace="ecs",

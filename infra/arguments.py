@@ -192,6 +192,8 @@ def registry(stack: Stack, key: EncryptionKey) -> RegistryArgs:
 
 def secrets(stack: Stack, key: EncryptionKey) -> SecretsArgs:
     references = {ref for service in stack.settings.services.values() for ref in service.secrets.values()}
+    webhook = stack.settings.release.notify.slack_webhook_secret
+    references |= {webhook} if webhook else set()
     return SecretsArgs(
         names=sorted(ref for ref in references if not ref.startswith("arn:")),
         name_prefix=stack.prefix,

@@ -147,6 +147,14 @@ def a_smoke_check_reaches_its_service(stack: Settings, name: str) -> Problems:
             yield Problem(key=key, given=check.path, allowed=allowed)
 
 
+def a_head_request_has_no_body(stack: Settings, name: str) -> Problems:
+    for number, check in enumerate(stack.services[name].smoke):
+        if check.method == "HEAD" and check.body_contains is not None:
+            key = f"services.{name}.smoke.{number}.body_contains"
+            allowed = "nothing with method HEAD, whose answer has no body; or method GET"
+            yield Problem(key=key, given=check.body_contains, allowed=allowed)
+
+
 def _matches(pattern: str, path: str) -> bool:
     """A load balancer knows * for any text and ? for any one character."""
     parts = {"*": ".*", "?": "."}
@@ -183,4 +191,5 @@ SERVICE_RULES: tuple[Callable[[Settings, str], Problems], ...] = (
     checks_have_names_of_their_own,
     no_secret_is_in_a_check,
     a_smoke_check_reaches_its_service,
+    a_head_request_has_no_body,
 )

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import takewhile
 
 from components.cidr import CidrError, plan_subnets
+from components.colours import COLOURS, owned_by
 from infra import release_rules
 from infra.problems import SECRET_NAME, SECRET_VALUE, Problems
 from infra.problems import Problem as Problem  # whoever asks for the rules gets it here
@@ -113,6 +114,12 @@ def the_services_name_is_free(stack: Settings, name: str) -> Problems:
     if name in stack.databases:
         allowed = "a name that no database has: both would have alarms of this one"
         yield Problem(key=f"services.{name}", given=name, allowed=allowed)
+    for section, taken in (("services", stack.services), ("databases", stack.databases)):
+        for colour in COLOURS:
+            mine = owned_by(name, colour)
+            for clash in (each for each in taken if each == mine or each.startswith(f"{mine}-")):
+                allowed = f"a name that does not begin with {mine}: that is what a release of {name} changes"
+                yield Problem(key=f"{section}.{clash}", given=clash, allowed=allowed)
 
 
 def the_task_exists_on_fargate(stack: Settings, name: str) -> Problems:

@@ -12,7 +12,7 @@ from release.going_back import going_back
 from release.hands import Hands, Ports
 from release.journal import Found, Journal, Observe
 from release.judges import Judges
-from release.model import Hold, Release, Strategy
+from release.model import Hold, Release, ServiceChange, Strategy
 from release.plan import Plan, Policy, Request
 from release.ports import FREEZE_GATE, GateResult, Say
 from release.record import Entry, verify
@@ -22,9 +22,9 @@ from release.transitions import Failed, Left, Released, TakenUp
 from release.watch import alarm_name
 
 
-def nobody(event: Mapping[str, Any]) -> None:
+def nobody(anything: object) -> None:
     """Watches nothing."""
-    del event
+    del anything
 
 
 def _harmless(observe: Observe, say: Say) -> Observe:
@@ -79,12 +79,16 @@ class Driver:
         planning.check(request, self._policy)
         changes = [self._change(service, image) for service, image in sorted(request.images.items())]
         hotfix = request.kind == "hotfix"
+        warm = all(change.warm for change in changes)
         gates: Sequence[GateResult] = self._ports.gates.evaluate(
-            request.images, change=request.change, hotfix=hotfix
+            request.images,
+            change=request.change,
+            hotfix=hotfix,
+            applied={} if warm else {change.service: change.new for change in changes},
         )
         return planning.make(request, self._policy, changes, gates)
 
-    def _change(self, service: str, image: str) -> Any:
+    def _change(self, service: str, image: str) -> ServiceChange:
         return planning.change(
             service,
             image,
@@ -96,15 +100,21 @@ class Driver:
 
     # Commands that move a release. None of them raises: `Ended` tells how each one ended, and why.
 
-    def start(self, request: Request) -> Ended:
-        """Releases. REFUSED where a gate, a lock or the request itself is in the way: nothing was begun."""
-        return self._command(lambda: self._start(request))
+    def start(self, request: Request, shown: Callable[[Plan], None] = nobody) -> Ended:
+        """Releases. REFUSED where a gate, a lock or the request itself is in the way: nothing was begun.
 
-    def _start(self, request: Request) -> Ended:
+        shown: called with the plan, before it is acted on.
+        """
+        return self._command(lambda: self._start(request, shown))
+
+    def _start(self, request: Request, shown: Callable[[Plan], None] = nobody) -> Ended:
         self._none_in_progress()
         self._store.acquire()
         self._none_in_progress()
-        return self._run(self._begin(request))
+        journal = self._begin(request, shown)
+        if journal is None:
+            return Ended(code=ExitCode.INTERRUPTED, release=None, reason="interrupted: nothing was begun")
+        return self._run(journal)
 
     def _command(self, act: Callable[[], Ended]) -> Ended:
         """What the act comes to; the lock is free afterwards, if it was this process's."""
@@ -123,10 +133,14 @@ class Driver:
                 "`abort` it first"
             )
 
-    def _begin(self, request: Request) -> Journal:
+    def _begin(self, request: Request, shown: Callable[[Plan], None]) -> Journal | None:
+        """The release, kept for the first time; None if this process was told to end meanwhile."""
         plan = self.plan(request)
+        shown(plan)
         if plan.refusals:
             raise Refused("; ".join(plan.refusals))
+        if self._stop.is_set():
+            return None
         history = self._store.history()
         release = self._planned(request, plan, history[0].number + 1 if history else 1)
         release = replace(release, head=history[0].head if history else "")

@@ -5,11 +5,15 @@
 | target             | credentials, region and outputs are those of this very stack     | no          |
 | images             | each image is a digest, of its service's repository, and there   | no          |
 | pending-operations | no interrupted `pulumi up` has left anything undecided           | no          |
+| infrastructure     | `pulumi up` has nothing left to do but for the idle colours      | yes         |
 | proof              | each digest has lived in `promoted_from` for `soak_seconds`      | yes         |
 | change-record      | the release names its change record, where one is wanted         | yes         |
 | freeze             | no freeze is in force                                            | yes         |
 | backups            | each database has a backup younger than `backup_max_age_hours`   | yes         |
 | alarms             | nothing fires of both colours and of the databases               | yes         |
+
+A release applies what belongs to its idle colours and nothing else. So what is left to do elsewhere would not
+be there when the new version starts; overridden, it stays left.
 
 What can't be overridden would release to the wrong place, or what nobody can pull, or over a state that
 nobody knows.
@@ -22,6 +26,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from math import ceil
 
+from components.colours import Colour
 from infra.settings import Settings
 from release.aws.images import is_digest
 from release.aws.outputs import StackParts
@@ -30,6 +35,9 @@ from release.errors import ReleaseError
 from release.freeze import freeze_at
 from release.ports import FREEZE_GATE, GateResult
 from release.promotion import Proof
+
+# Of what is left to do, so many are named.
+LISTED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +58,7 @@ class Sources:
     proofs: of images by service, how they have done in the stack that they have to be proven in.
     newest_backup: of a database's RDS identifier, when it was backed up last; None if never.
     pending_operations: what interrupted updates have left undecided.
+    unapplied: what `pulumi up` would do now, but to what belongs to these colours by service.
     firing: of services, the alarms that speak against a start.
     now: the time, aware.
     """
@@ -60,6 +69,7 @@ class Sources:
     proofs: Callable[[Mapping[str, str]], Sequence[Proof]]
     newest_backup: Callable[[str], datetime | None]
     pending_operations: Callable[[], Sequence[str]]
+    unapplied: Callable[[Mapping[str, Colour]], Sequence[str]]
     firing: Callable[[Sequence[str]], Sequence[str]]
     now: Callable[[], datetime]
 
@@ -75,13 +85,19 @@ class StackGates:
     ask: Sources
 
     def evaluate(
-        self, images: Mapping[str, str], *, change: str | None, hotfix: bool
+        self,
+        images: Mapping[str, str],
+        *,
+        change: str | None,
+        hotfix: bool,
+        applied: Mapping[str, Colour],
     ) -> Sequence[GateResult]:
         """Every gate, for the images by service; always all of them, in the same order."""
         gates: list[tuple[str, bool, Callable[[], Answer]]] = [
             ("target", False, self._target),
             ("images", False, partial(self._images, images)),
             ("pending-operations", False, self._pending_operations),
+            ("infrastructure", True, partial(self._infrastructure, applied)),
             ("proof", True, partial(self._proof, images, hotfix=hotfix)),
             ("change-record", True, partial(self._change_record, change)),
             (FREEZE_GATE, True, self._freeze),
@@ -157,6 +173,16 @@ class StackGates:
                 passed=False, reason=f"{told}; `switchyard recover --stack {self.stack}` decides them"
             )
         return Answer(passed=True, reason="no operation of an interrupted update is pending")
+
+    def _infrastructure(self, applied: Mapping[str, Colour]) -> Answer:
+        if not applied:
+            return Answer(passed=True, reason="the images run already: nothing is applied")
+        left = self.ask.unapplied(applied)
+        if left:
+            shown = [*left[:LISTED], *([f"{len(left) - LISTED} more"] if len(left) > LISTED else [])]
+            told = f"the settings and the program are ahead of the stack: {', '.join(shown)}"
+            return Answer(passed=False, reason=f"{told}; `switchyard up --stack {self.stack}` applies that")
+        return Answer(passed=True, reason="the stack is as its settings and the program say")
 
     def _proof(self, images: Mapping[str, str], *, hotfix: bool) -> Answer:
         source = self.settings.release.promoted_from

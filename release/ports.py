@@ -102,8 +102,11 @@ class Images(Protocol):
 class Program(Protocol):
     """The infrastructure program of the stack."""
 
-    def apply(self, say: Say) -> None:
-        """`pulumi up`; raises ReleaseError with the engine's own words if it fails."""
+    def apply(self, colours: Mapping[str, Colour], say: Say) -> None:
+        """`pulumi up` of what belongs to these colours by service, and of nothing else.
+
+        Raises ReleaseError with the engine's own words if it fails.
+        """
 
 
 class Alarms(Protocol):
@@ -175,9 +178,18 @@ class Gates(Protocol):
     """What has to hold before a release begins."""
 
     def evaluate(
-        self, images: Mapping[str, str], *, change: str | None, hotfix: bool
+        self,
+        images: Mapping[str, str],
+        *,
+        change: str | None,
+        hotfix: bool,
+        applied: Mapping[str, Colour],
     ) -> Sequence[GateResult]:
-        """Every gate, for the images by service."""
+        """Every gate, for the images by service.
+
+        applied: colours by service that the infrastructure program is going to change; none for a release
+            of what runs already.
+        """
 
     def frozen(self, now: datetime) -> str | None:
         """Why no stage may begin now, or None."""

@@ -71,7 +71,7 @@ def _prepare(hands: Hands) -> Found:
                 ports.images.write(change.service, change.new, change.image)
         hands.journal.guard()
         try:
-            ports.program.apply(hands.say)
+            ports.program.apply({change.service: change.new for change in release.changes}, hands.say)
         except Unavailable:
             raise
         except ReleaseError as error:

@@ -20,7 +20,7 @@ from switchyard.console import AsJson, StackName, err, out, print_json
 
 if TYPE_CHECKING:
     from release.driver import Driver
-    from release.plan import Request
+    from release.plan import Plan, Request
     from release.run import Ended
     from switchyard.releases import ReleasedStack
 
@@ -147,24 +147,26 @@ def _overrides(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _agreed(yes: bool) -> bool:
-    if yes:
-        return True
+def _agreed() -> bool:
     if not sys.stdin.isatty():
         raise typer.BadParameter("nobody is there to be asked: say --yes")
     return typer.confirm("Release this?", err=True)
 
 
 def _start(stack: "ReleasedStack", request: "Request", *, yes: bool, as_json: bool) -> None:
+    from release.driver import nobody
     from release.view import render_plan
 
+    def show(plan: "Plan") -> None:
+        render_plan(plan.as_dict(), err)
+
     with driver_of(stack, quiet=as_json) as driver:
-        if not yes or not as_json:
+        if not yes:
             plan = driver.plan(request)
-            render_plan(plan.as_dict(), err)
-            if not plan.refusals and not _agreed(yes):
+            show(plan)
+            if not plan.refusals and not _agreed():
                 raise typer.Exit(1)
-        ended = driver.start(request)
+        ended = driver.start(request, show if yes and not as_json else nobody)
     end(ended, as_json)
 
 

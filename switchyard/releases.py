@@ -229,6 +229,7 @@ class ReleasedStack:
                 proofs=self._proofs,
                 newest_backup=lambda identifier: newest_backup(clients.rds, identifier),
                 pending_operations=program.pending_operations,
+                unapplied=program.unapplied,
                 firing=alarms.firing_before,
                 now=now,
             ),

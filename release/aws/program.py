@@ -1,10 +1,11 @@
-"""`pulumi up` of the stack, through the Automation API, with the engine's own words when it fails."""
+"""`pulumi up` and its preview, through the Automation API, with the engine's own words when it fails."""
 
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -13,12 +14,15 @@ from typing import Any, TypeVar
 import psutil
 import pulumi.automation as auto
 
+from components.colours import Colour, owned_by
 from release.errors import ReleaseError, Unavailable
 from release.ports import Say
 
 Opened = Callable[[], AbstractContextManager[auto.Stack]]
 T = TypeVar("T")
 
+# What a preview tells of and nothing is done about.
+AS_IT_IS = frozenset({auto.OpType.SAME, auto.OpType.READ, auto.OpType.REFRESH})
 # How the engine marks colours in what it says, and what a terminal makes of them.
 MARKS = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
 # Of what the CLI prints, at most this much is repeated where the engine gave no error of its own.
@@ -49,6 +53,25 @@ class Told:
             self.errors.append(_plain(said.message))
 
 
+@dataclass(kw_only=True)
+class Left:
+    """Collects from a preview what would be done, by URN, and the engine's errors."""
+
+    operations: dict[str, auto.OpType] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def __call__(self, event: auto.EngineEvent) -> None:
+        """Takes one event of the engine."""
+        before, said = event.resource_pre_event, event.diagnostic_event
+        if before and before.metadata.op not in AS_IT_IS:
+            # A replacement is told in parts; the one that is called so is the clearest.
+            known = self.operations.get(before.metadata.urn)
+            if known is not auto.OpType.REPLACE:
+                self.operations[before.metadata.urn] = before.metadata.op
+        if said and said.severity == "error":
+            self.errors.append(_plain(said.message))
+
+
 class PulumiProgram:
     """The infrastructure program of one stack.
 
@@ -59,19 +82,24 @@ class PulumiProgram:
     def __init__(self, stack: str, opened: Opened) -> None:
         self._stack = stack
         self._opened = opened
+        # Two runs of the engine would get into each other's way in what `opened` puts right.
+        self._one_at_a_time = threading.Lock()
 
-    def apply(self, say: Say) -> None:
-        """`pulumi up`; every resource that it changed is said.
+    def apply(self, colours: Mapping[str, Colour], say: Say) -> None:
+        """`pulumi up` of what belongs to these colours by service; every resource that it changed is said.
 
-        Raises ReleaseError with the engine's errors, Unavailable while somebody else updates the stack.
-        Ctrl-C lets the engine end what it has begun, then it is raised again.
+        Nothing else is touched, so a release carries no other change of the infrastructure along. Raises
+        ReleaseError with the engine's errors, Unavailable while somebody else updates the stack. Ctrl-C lets
+        the engine end what it has begun, then it is raised again.
         """
         told = Told(say=say)
-        with self._opened() as stack:
+        with self._one_at_a_time, self._opened() as stack:
             _refuse_pending(self._stack, self._asking(lambda: pending_operations(stack)))
             say(f"pulumi up of {self._stack}")
             with ThreadPoolExecutor(max_workers=1) as pool:
-                update = pool.submit(stack.up, on_event=told, color="never", suppress_outputs=True)
+                update = pool.submit(
+                    stack.up, on_event=told, color="never", suppress_outputs=True, target=patterns(colours)
+                )
                 try:
                     self._asking(update.result, told)
                 except KeyboardInterrupt:
@@ -80,10 +108,25 @@ class PulumiProgram:
 
     def pending_operations(self) -> Sequence[str]:
         """What an interrupted update has left undecided in the state: `creating aws:… name`."""
-        with self._opened() as stack:
+        with self._one_at_a_time, self._opened() as stack:
             return self._asking(lambda: pending_operations(stack))
 
-    def _asking(self, work: Callable[[], T], told: Told | None = None) -> T:
+    def unapplied(self, colours: Mapping[str, Colour]) -> Sequence[str]:
+        """What `pulumi up` would do now beside what belongs to these colours: `update aws:… name`.
+
+        A preview that does not read AWS first. Raises ReleaseError with the engine's errors.
+        """
+        left = Left()
+        with self._one_at_a_time, self._opened() as stack:
+            self._asking(lambda: stack.preview(on_event=left, color="never", suppress_outputs=True), left)
+        mine = [re.compile(_expression(pattern)) for pattern in patterns(colours)]
+        return [
+            f"{operation.value} {_type(urn)} {_name(urn)}"
+            for urn, operation in left.operations.items()
+            if not any(each.fullmatch(urn) for each in mine)
+        ]
+
+    def _asking(self, work: Callable[[], T], told: Told | Left | None = None) -> T:
         try:
             return work()
         except auto.errors.ConcurrentUpdateError as error:
@@ -94,6 +137,18 @@ class PulumiProgram:
         except auto.errors.CommandError as error:
             said = "\n".join(dict.fromkeys(told.errors if told else [])) or _last_lines(str(error))
             raise ReleaseError(f"the program of stack {self._stack} could not be applied:\n{said}") from None
+
+
+def patterns(colours: Mapping[str, Colour]) -> list[str]:
+    """What belongs to these colours by service, as the engine's patterns of URNs: ** is any text."""
+    names = [owned_by(service, colour) for service, colour in colours.items()]
+    return [f"**::{name}{rest}" for name in names for rest in ("", "-*")]
+
+
+def _expression(pattern: str) -> str:
+    """The pattern as the engine understands it: ** goes over every part of a URN, * over one."""
+    parts = (part.replace(r"\*", "[^:]*") for part in re.escape(pattern).split(r"\*\*"))
+    return ".*".join(parts)
 
 
 def pending_operations(stack: auto.Stack) -> Sequence[str]:
@@ -140,6 +195,10 @@ def _engines(stack: str) -> list[psutil.Process]:
             if "up" in command and "--stack" in command and stack in command:
                 found.append(process)
     return found
+
+
+def _type(urn: str) -> str:
+    return urn.split("::")[2].rsplit("$", 1)[-1]
 
 
 def _name(urn: str) -> str:

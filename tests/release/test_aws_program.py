@@ -15,6 +15,7 @@ import psutil
 import pulumi.automation as auto
 import pytest
 
+from components.colours import Colour
 from localcloud import engine
 from localcloud.paths import BIN, WORKSPACE
 from release.aws.program import PulumiProgram
@@ -23,6 +24,7 @@ from release.errors import ReleaseError, Unavailable
 pytestmark = pytest.mark.cloud
 
 PATIENCE_SECONDS = 60
+COLOURS: dict[str, Colour] = {"api": "green"}
 PROGRAM = """
 import os, time
 import pulumi
@@ -32,7 +34,7 @@ class Thing(pulumi.ComponentResource):
         super().__init__("shop:index:Thing", name)
         self.register_outputs({})
 
-Thing("first")
+Thing("api-blue")
 mode = open("mode").read()
 if mode == "fail":
     raise ValueError("planted: the subnet is full")
@@ -40,8 +42,12 @@ if mode == "wait":
     open("waiting", "w").close()
     while not os.path.exists("go"):
         time.sleep(0.05)
-if mode == "more":
-    Thing("second")
+if mode in ("more", "ahead"):
+    Thing("api-green")
+    Thing("api-green-cpu")
+if mode == "ahead":
+    Thing("api-greenish")
+    Thing("vpc")
 """
 
 
@@ -79,7 +85,7 @@ class Project:
     def apply(self) -> list[str]:
         """What was said of one `pulumi up`."""
         said: list[str] = []
-        self.program.apply(said.append)
+        self.program.apply(COLOURS, said.append)
         return said
 
     @property
@@ -111,13 +117,35 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 
 def test_what_was_changed_is_said_and_what_stays_is_not(project: Project) -> None:
-    first = project.apply()
-    assert first[0] == "pulumi up of test"
-    assert "create: shop:index:Thing first" in first
+    project.apply()
     assert project.apply() == ["pulumi up of test"]
     project.will("more")
-    assert project.apply() == ["pulumi up of test", "create: shop:index:Thing second"]
+    assert sorted(project.apply()) == [
+        "create: shop:index:Thing api-green",
+        "create: shop:index:Thing api-green-cpu",
+        "pulumi up of test",
+    ]
     assert project.opened == 0, "what was opened is closed again"
+
+
+def test_nothing_but_what_belongs_to_the_colours_is_applied_and_the_rest_is_told(project: Project) -> None:
+    project.apply()
+    assert list(project.program.unapplied({"api": "blue"})) == []
+    project.will("ahead")
+    left = [f"create shop:index:Thing {name}" for name in ("api-blue", "api-greenish", "vpc")]
+    assert sorted(project.program.unapplied(COLOURS)) == left
+    said = project.apply()
+    assert [line for line in said if "api-greenish" in line or "vpc" in line] == []
+    assert "create: shop:index:Thing api-green-cpu" in said
+    assert sorted(project.program.unapplied(COLOURS)) == left, "it is still to be done"
+    assert len(project.program.unapplied({})) == len(left)
+    assert project.opened == 0, "what was opened is closed again"
+
+
+def test_a_program_that_cant_be_previewed_says_why(project: Project) -> None:
+    project.will("fail")
+    with pytest.raises(ReleaseError, match="planted: the subnet is full"):
+        project.program.unapplied(COLOURS)
 
 
 def test_a_program_that_fails_ends_in_the_engines_own_words(project: Project) -> None:
@@ -162,7 +190,7 @@ def test_what_an_interrupted_update_left_is_told_and_nothing_is_done_over_it(pro
     with pytest.raises(
         ReleaseError, match=r"creating aws:ecs/service:Service api-green; `switchyard recover"
     ):
-        project.program.apply(said.append)
+        project.program.apply(COLOURS, said.append)
     assert said == [], "nothing was begun"
 
 
@@ -177,7 +205,7 @@ def test_an_interrupt_lets_the_engine_end_and_leaves_no_lock(project: Project) -
     threading.Thread(target=interrupt).start()
     said: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        project.program.apply(said.append)
+        project.program.apply(COLOURS, said.append)
     assert said[-1] == "Interrupted: waiting for the engine to end what it has begun"
     assert project.locks == [], "a lock that stays would stop whoever resumes"
     running = [process for process in psutil.Process().children() if "pulumi" in process.name()]

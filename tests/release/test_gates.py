@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.colours import Colour
 from release.aws.outputs import StackParts, parts
 from release.errors import NeedsPerson, Unavailable
 from release.gates import Sources, StackGates
@@ -20,10 +21,12 @@ REPOSITORY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/shop-prod"
 API = f"{REPOSITORY}/api@sha256:{'a' * 64}"
 WEB = f"{REPOSITORY}/web@sha256:{'b' * 64}"
 IMAGES = {"api": API, "web": WEB}
+APPLIED: Mapping[str, Colour] = {"api": "green", "web": "blue"}
 OVERRIDABLE = {
     "target": False,
     "images": False,
     "pending-operations": False,
+    "infrastructure": True,
     "proof": True,
     "change-record": True,
     "freeze": True,
@@ -68,6 +71,7 @@ GOOD = Sources(
     proofs=proven,
     newest_backup=lambda _: NOW - timedelta(hours=26),
     pending_operations=list,
+    unapplied=lambda _: [],
     firing=lambda _: [],
     now=lambda: NOW,
 )
@@ -86,9 +90,15 @@ def gates(
 
 
 def evaluated(
-    made: Gates, images: Mapping[str, str] = IMAGES, *, change: str | None = None, hotfix: bool = False
+    made: Gates,
+    images: Mapping[str, str] = IMAGES,
+    *,
+    change: str | None = None,
+    hotfix: bool = False,
+    applied: Mapping[str, Colour] = APPLIED,
 ) -> dict[str, GateResult]:
-    return {result.name: result for result in made.evaluate(images, change=change, hotfix=hotfix)}
+    found = made.evaluate(images, change=change, hotfix=hotfix, applied=applied)
+    return {result.name: result for result in found}
 
 
 def refused(made: Gates, images: Mapping[str, str] = IMAGES, **asked: Any) -> dict[str, str]:
@@ -129,6 +139,7 @@ def test_the_freeze_gate_has_the_name_by_which_the_engine_knows_it() -> None:
         ("proofs", {"proof"}),
         ("newest_backup", {"backups"}),
         ("pending_operations", {"pending-operations"}),
+        ("unapplied", {"infrastructure"}),
         ("firing", {"alarms"}),
         ("now", {"freeze", "backups"}),
     ],
@@ -153,6 +164,7 @@ def test_a_source_without_a_test_above_is_a_gate_that_may_be_open() -> None:
         "proofs",
         "newest_backup",
         "pending_operations",
+        "unapplied",
         "firing",
         "now",
     }
@@ -306,6 +318,27 @@ def test_operations_that_an_interrupted_update_left_are_named_with_what_decides_
     reason = refused(made)["pending-operations"]
     assert "creating aws:ecs/service:Service api-green" in reason
     assert "switchyard recover --stack prod" in reason
+
+
+def test_what_pulumi_has_left_to_do_is_named_with_what_does_it() -> None:
+    asked: list[Mapping[str, Colour]] = []
+
+    def unapplied(colours: Mapping[str, Colour]) -> list[str]:
+        asked.append(colours)
+        return [f"update aws:ec2/subnet:Subnet private-{number}" for number in range(7)]
+
+    assert refused(gates(unapplied=unapplied))["infrastructure"] == (
+        "the settings and the program are ahead of the stack: update aws:ec2/subnet:Subnet private-0, "
+        "update aws:ec2/subnet:Subnet private-1, update aws:ec2/subnet:Subnet private-2, "
+        "update aws:ec2/subnet:Subnet private-3, update aws:ec2/subnet:Subnet private-4, 2 more; "
+        "`switchyard up --stack prod` applies that"
+    )
+    assert asked == [APPLIED], "the idle colours are the release's own to change"
+
+
+def test_a_release_that_applies_nothing_asks_for_no_preview() -> None:
+    found = evaluated(gates(unapplied=silent), applied={})["infrastructure"]
+    assert (found.passed, found.reason) == (True, "the images run already: nothing is applied")
 
 
 def test_alarms_of_the_services_that_are_released_speak_against_it() -> None:

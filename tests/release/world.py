@@ -101,6 +101,7 @@ class World:
         self.calls: list[str] = []
         self.changes: list[tuple[datetime, str]] = []
         self.told: list[tuple[str, str, bool]] = []
+        self.asked_to_apply: Mapping[str, Colour] = {}
         self.judged = 0
         self.dead = False
         self.check: Callable[[World, str], None] = invariants
@@ -215,17 +216,17 @@ class World:
             else:
                 state.traffic_since.setdefault(colour, self.now)
 
-    def apply(self) -> None:
-        """The infrastructure program: each colour gets the image of its parameter."""
+    def apply(self, colours: Mapping[str, Colour]) -> None:
+        """The infrastructure program: each of these colours gets the image of its parameter."""
         if self.program_fails:
             raise ReleaseError(self.program_fails)
-        for state in self.services.values():
-            for colour, wanted in state.images.items():
-                tasks = state.tasks[colour]
-                if tasks.image != wanted:
-                    tasks.image, tasks.healthy_before, tasks.since = wanted, 0, self.now
-                if tasks.scaling == "absent":
-                    tasks.desired = max(tasks.desired, self.minimum)
+        for service, colour in colours.items():
+            state = self.services[service]
+            wanted, tasks = state.images[colour], state.tasks[colour]
+            if tasks.image != wanted:
+                tasks.image, tasks.healthy_before, tasks.since = wanted, 0, self.now
+            if tasks.scaling == "absent":
+                tasks.desired = max(tasks.desired, self.minimum)
 
     def firing(self, service: str, colour: Colour) -> list[str]:
         """Alarms of a colour."""
@@ -368,9 +369,9 @@ class Others:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def apply(self, say: Say) -> None:
+    def apply(self, colours: Mapping[str, Colour], say: Say) -> None:
         say("updating the stack")
-        self._world.change("program.apply", self._world.apply)
+        self._world.change("program.apply", lambda: self._world.apply(colours))
 
     def firing(self, service: str, colour: Colour) -> Sequence[str]:
         answer: Sequence[str] = self._world.call(
@@ -417,9 +418,15 @@ class Others:
         return answer
 
     def evaluate(
-        self, images: Mapping[str, str], *, change: str | None, hotfix: bool
+        self,
+        images: Mapping[str, str],
+        *,
+        change: str | None,
+        hotfix: bool,
+        applied: Mapping[str, Colour],
     ) -> Sequence[GateResult]:
         del images, change, hotfix
+        self._world.asked_to_apply = applied
         self._world.at_the_gates()
         answer: Sequence[GateResult] = self._world.call("gates.evaluate", lambda: list(self._world.gates))
         return answer

@@ -205,6 +205,14 @@ def test_only_repositories_and_secrets_without_an_address_are_the_stacks_own() -
     )
 
 
+def test_the_webhook_of_a_release_is_a_secret_of_the_stack_unless_it_has_an_address() -> None:
+    named = arguments.secrets(stack("prod", {"release.notify": {"slack_webhook_secret": "slack"}}), KEY)
+    assert "slack" in named.names
+    arn = "arn:aws:secretsmanager:eu-west-1:333333333333:secret:slack-AbCdEf"
+    elsewhere = arguments.secrets(stack("prod", {"release.notify": {"slack_webhook_secret": arn}}), KEY)
+    assert elsewhere.names == arguments.secrets(PROD, KEY).names
+
+
 def test_a_database() -> None:
     assert arguments.database(PROD, "main", NETWORK, KEY, MONITORING) == DatabaseArgs(
         account_id=ACCOUNT,

@@ -226,6 +226,24 @@ BROKEN: list[tuple[str, str, Change, Told]] = [
             for number, path in ((1, "/healthz"), (2, "/api"))
         ],
     ),
+    (
+        "a_head_request_has_no_body",
+        "prod",
+        {
+            "services.api.smoke": [
+                {"path": "/api/", "method": "HEAD", "body_contains": "ok"},
+                {"path": "/api/", "method": "GET", "body_contains": "ok"},
+                {"path": "/api/", "method": "HEAD"},
+            ]
+        },
+        [
+            (
+                "services.api.smoke.0.body_contains",
+                "ok",
+                "nothing with method HEAD, whose answer has no body; or method GET",
+            )
+        ],
+    ),
 ]
 
 # The weakest that a rule lets pass.

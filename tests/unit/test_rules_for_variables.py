@@ -32,6 +32,26 @@ BROKEN: list[tuple[str, str, Change, Told]] = [
         [("services.web", "web", "a name that no database has: both would have alarms of this one")],
     ),
     (
+        "the_services_name_is_free",
+        "prod",
+        {
+            "services.api-green": {**WEB, "route": {"priority": 30, "paths": ["/*"]}},
+            "databases.api-blue-x": config("prod")["switchyard:databases"]["main"],
+        },
+        [
+            (
+                "services.api-green",
+                "api-green",
+                "a name that does not begin with api-green: that is what a release of api changes",
+            ),
+            (
+                "databases.api-blue-x",
+                "api-blue-x",
+                "a name that does not begin with api-blue: that is what a release of api changes",
+            ),
+        ],
+    ),
+    (
         "a_variable_has_one_source",
         "prod",
         {
