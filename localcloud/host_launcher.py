@@ -26,7 +26,12 @@ def main(address: str, arguments: "list[str]") -> int:
         host.connect(address)
     except OSError:
         os.execv(sys.executable, [sys.executable, "-P", "-m", "localcloud.language", *arguments])  # noqa: S606
-    asked = {"arguments": arguments, "environment": dict(os.environ), "directory": os.getcwd()}  # noqa: PTH109
+    asked = {
+        "arguments": arguments,
+        "environment": dict(os.environ),
+        "directory": os.getcwd(),  # noqa: PTH109
+        "engine": engine,
+    }
     body = json.dumps(asked).encode()
     socket.send_fds(host, [struct.pack("!I", len(body))], [0, 1, 2])
     host.sendall(body)

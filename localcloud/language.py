@@ -8,6 +8,7 @@ start less than the official host, and the same runtime.
 import gc
 import os
 import platform  # noqa: F401 - loaded before the program's folder, which may hold a module of that name
+import re
 import runpy
 import signal
 import sys
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
+import psutil
+from pulumi import log
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
@@ -31,6 +34,8 @@ Context = Any
 
 
 ENGINE_LOOK_SECONDS = 2.0
+# `--debug`, or -d, also among other letters.
+ASKS_FOR_DEBUG_LINES = re.compile(r"--debug|-[A-Za-z]*d")
 # The engine's word for it.
 POLICY_PACK = "analyzer"
 
@@ -125,11 +130,25 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    serve(sys.argv[-1], stop, lambda: os.getppid() == engine)
+    serve(sys.argv[-1], stop, lambda: os.getppid() == engine, engine)
 
 
-def serve(engine_address: str, stop: threading.Event, wanted: Callable[[], bool]) -> NoReturn:
-    """Says its port on standard output and serves until `stop` is set or it is no longer wanted."""
+def shows_debug_lines(engine: int) -> bool:
+    """Whether an engine's process was told to; one that can't be asked may have been."""
+    try:
+        return any(map(ASKS_FOR_DEBUG_LINES.match, psutil.Process(engine).cmdline()))
+    except psutil.Error:
+        return True
+
+
+def serve(engine_address: str, stop: threading.Event, wanted: Callable[[], bool], engine: int) -> NoReturn:
+    """Says its port on standard output and serves until `stop` is set or it is no longer wanted.
+
+    engine: the process id of the engine.
+    """
+    if not shows_debug_lines(engine):
+        # The SDK calls the engine with several for each resource, and waits each time; it drops them.
+        log.debug = lambda *_, **__: None
     # A short life that makes much and drops little: collecting costs a quarter of a preview's time.
     gc.disable()
     server = grpc.server(futures.ThreadPoolExecutor(8), options=UNLIMITED)

@@ -47,7 +47,8 @@ def main(address: str) -> None:
     # What is here stays; a collection would only unshare the memory of every host.
     gc.freeze()
     gc.disable()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # Taken away when it ends, and its CPU time counted, which SIG_IGN would not do.
+    signal.signal(signal.SIGCHLD, take_away_the_ended)
     Path(address).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(address)
@@ -62,6 +63,13 @@ def main(address: str) -> None:
                 become_host(connection)
             connection.close()
     Path(address).unlink(missing_ok=True)
+
+
+def take_away_the_ended(*_: object) -> None:
+    """Waits for every host that has ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def become_host(connection: socket.socket) -> NoReturn:
@@ -91,7 +99,7 @@ def become_host(connection: socket.socket) -> NoReturn:
         stop.set()
 
     threading.Thread(target=wait_for_the_launcher, daemon=True).start()
-    language.serve(asked["arguments"][-1], stop, lambda: True)
+    language.serve(asked["arguments"][-1], stop, lambda: True, asked["engine"])
 
 
 if __name__ == "__main__":

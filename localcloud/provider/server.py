@@ -27,6 +27,8 @@ from localcloud.rpc import UNLIMITED
 # The engine keeps up to 16 operations in flight per run, each for minutes; several runs share a server.
 WORKERS = 256
 SESSIONS_KEPT = 1024
+# Calls that never wait for AWS to make anything: nobody has to be able to cut them off.
+BRIEF = frozenset({"Check", "Diff"})
 
 Context = Any
 Message = Any
@@ -297,7 +299,11 @@ class AwsProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def _call(self, method: str, request: Message, session: Session) -> Message:
         bridge = session.bridge or self._pool.spare()
-        call = getattr(bridge.stub, method).future(request)
+        ask = getattr(bridge.stub, method)
+        if method in BRIEF or getattr(request, "preview", False):
+            return ask(request)
+        # Takes a thread for each call, which a preview of a thousand resources would feel.
+        call = ask.future(request)
         session.calls.add(call)
         try:
             return call.result()

@@ -25,7 +25,7 @@ from pulumi.runtime.proto import (
 )
 
 from localcloud import host_launcher
-from localcloud.language import PythonHost
+from localcloud.language import PythonHost, shows_debug_lines
 from localcloud.paths import PROJECT
 from tests.unit.bridges import WAIT_SECONDS, FakeEngine
 
@@ -258,3 +258,41 @@ def test_without_a_warm_one_the_launcher_becomes_the_host_itself(tmp_path: Path)
     command = [sys.executable, "-S", host_launcher.__file__, str(tmp_path / "nobody.sock"), "127.0.0.1:1"]
     with started(command) as (process, port):
         assert host_of(port).pid == process.pid
+
+
+# --- what the engine would drop
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["preview", "--stack", "dev"], False),
+        (["preview", "--diff", "--stack=dev"], False),
+        (["preview", "--debug"], True),
+        (["preview", "-d"], True),
+        (["preview", "-yd"], True),
+    ],
+)
+def test_debug_lines_are_shown_if_the_engine_was_told_to(arguments: list[str], shown: bool) -> None:
+    waiting = [sys.executable, "-c", "input()", *arguments]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE) as engine:
+        assert shows_debug_lines(engine.pid) is shown
+        engine.communicate(b"\n")
+    assert shows_debug_lines(engine.pid), "who can't be asked may want them"
+
+
+@pytest.mark.parametrize("flag", ["--debug", "--diff"])
+@pytest.mark.parametrize("kind", ["alone", "warm"])
+def test_a_host_spares_the_engine_debug_lines_that_it_would_drop(
+    kind: str, flag: str, engine: FakeEngine, monitor: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    address = request.getfixturevalue("warm_address") if kind == "warm" else str(tmp_path / "nobody.sock")
+    # Starts the host as the engine does, and waits for it.
+    parent = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[2:]))"
+    command = [sys.executable, "-c", parent, flag]
+    command += [sys.executable, "-S", host_launcher.__file__, address, "127.0.0.1:1"]
+    program = "import pulumi\npulumi.log.debug('a detail')\npulumi.log.info('a word')\n"
+    with started(command) as (_, port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        run(language_pb2_grpc.LanguageRuntimeStub(channel), engine, monitor, tmp_path, program)
+    said = [message for _, message in engine.lines if message in ("a detail", "a word")]
+    assert said == (["a detail", "a word"] if flag == "--debug" else ["a word"])
