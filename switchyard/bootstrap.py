@@ -6,7 +6,7 @@ finds bucket and state by the account's number alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pulumi.automation as auto
@@ -43,6 +43,14 @@ class Bootstrapped:
     preview_role_arn: str
     writer_role_arns: Mapping[str, str]
     changes: Mapping[str, int]
+
+    def as_dict(self) -> dict[str, object]:
+        """The same for programs."""
+        return {
+            **asdict(self),
+            "writer_role_arns": dict(self.writer_role_arns),
+            "changes": dict(self.changes),
+        }
 
     def text(self) -> str:
         """What was done and what to do with it, for a terminal."""

@@ -163,6 +163,7 @@ def opened(bench: Bench, moved: bool) -> auto.Stack | None:
 
 
 def begin(bench: Bench) -> auto.Stack:
+    """A first run's stack, with its state in the folder. Raises DeploymentFailed."""
     bench.local.mkdir(parents=True, exist_ok=True)
     try:
         return auto.Stack.create_or_select(bench.stack, _workspace(bench, moved=False))
@@ -171,6 +172,7 @@ def begin(bench: Bench) -> auto.Stack:
 
 
 def resources_of(stack: auto.Stack) -> list[dict[str, Any]]:
+    """All that the state has, as the engine exports it."""
     found: list[dict[str, Any]] = (stack.export_stack().deployment or {}).get("resources") or []
     return found
 

@@ -11,7 +11,7 @@ import typer
 from localcloud.errors import CloudError
 from release.errors import NotYet, Refused, ReleaseError
 from review.errors import ReviewError
-from switchyard import release_cli, review_cli, state_cli
+from switchyard import account_cli, release_cli, review_cli, state_cli
 from switchyard.console import AsJson, StackName, err, out, print_json, progress
 from switchyard.errors import SwitchyardError
 
@@ -28,6 +28,7 @@ app.add_typer(release_cli.app, name="release", no_args_is_help=True)
 app.command("promote")(release_cli.promote)
 review_cli.add_to(app)
 state_cli.add_to(app)
+account_cli.add_to(app)
 
 FAILED = 1
 REFUSED = 3

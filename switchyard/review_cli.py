@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -153,83 +152,7 @@ def cost(stack: StackName = "local", as_json: AsJson = False) -> None:
         out.print(f"not counted: {one.resource} of {one.component}: {one.why}", markup=False, soft_wrap=True)
 
 
-review_app = typer.Typer(help="A stack of its own for each pull request, with a time to live.")
-Number = Annotated[int, typer.Option("--pr", min=1, help="The pull request's number.")]
-HOURS = 48
-
-
-@review_app.command("up")
-def review_up(
-    number: Number,
-    base: Annotated[str, typer.Option(help="The stack whose settings it is derived from.")] = "dev",
-    hours: Annotated[
-        int, typer.Option("--ttl-hours", min=1, max=720, help="Hours that it may live.")
-    ] = HOURS,
-) -> None:
-    """Bring the stack of a pull request up, or up to date. Its time to live begins anew."""
-    from switchyard.review_stacks import up as bring_up
-
-    with progress() as say:
-        made = bring_up(number, base=base, ttl_hours=hours, say=say)
-    out.print(f"{made.record.stack} lives until {made.record.expires:%Y-%m-%d %H:%M} UTC", markup=False)
-    out.print(f"Production {made.outputs['production_url']}   test {made.outputs['test_url']}", markup=False)
-
-
-@review_app.command("down")
-def review_down(number: Number) -> None:
-    """Destroy the stack of a pull request, and all that was kept of it."""
-    from switchyard.review_stacks import down
-
-    with progress() as say:
-        was_there = down(number, say)
-    out.print("Destroyed." if was_there else "There was none.")
-
-
-@review_app.command("reap")
-def review_reap() -> None:
-    """Destroy every review stack whose time is over. Status 1 if one could not be destroyed."""
-    from switchyard.review_stacks import reap
-
-    with progress() as say:
-        reaped = reap(datetime.now(UTC), say)
-    out.print(f"{len(reaped.destroyed)} destroyed, {len(reaped.kept)} kept")
-
-
-def bootstrap(
-    account: Annotated[str, typer.Option(help="The AWS account; the credentials at hand have to be its.")],
-    region: Annotated[str, typer.Option(help="Where state and keys are.")],
-    repository: Annotated[str, typer.Option(help="The GitHub repository, owner/name.")],
-    environment: Annotated[list[str], typer.Option(help="A GitHub environment that may deploy; repeat it.")],
-    branch: Annotated[str, typer.Option(help="The branch whose jobs may read, too.")] = "main",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Prepare an account: the state's bucket, the key of its secrets, GitHub's roles. Previewed first."""
-    from switchyard import bootstrap as module
-
-    ask = (lambda question: typer.confirm(question, err=True)) if sys.stdin.isatty() else None
-    done = module.run(
-        account,
-        region,
-        repository,
-        environment,
-        yes=yes,
-        say=lambda text: err.print(text, markup=False, soft_wrap=True),
-        ask=ask,
-        branch=branch,
-    )
-    counts = ", ".join(f"{count} {operation}" for operation, count in done.changes.items())
-    out.print(f"Account {done.account}: {counts or 'as it should be'}", markup=False)
-    out.print(f"pulumi login '{done.backend_url}'", markup=False, soft_wrap=True)
-    out.print(
-        f"pulumi stack init STACK --secrets-provider '{done.secrets_provider}'", markup=False, soft_wrap=True
-    )
-    out.print(f"Role for previews: {done.preview_role_arn}", markup=False, soft_wrap=True)
-    for name, arn in done.writer_role_arns.items():
-        out.print(f"Role for {name}: {arn}", markup=False, soft_wrap=True)
-
-
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    for command in (preview, comment, drift, render, cost, bootstrap):
+    for command in (preview, comment, drift, render, cost):
         app.command(command.__name__)(command)
-    app.add_typer(review_app, name="review", no_args_is_help=True)
