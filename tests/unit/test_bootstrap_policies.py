@@ -1,104 +1,27 @@
 """The policies as AWS would judge them."""
 
-import json
-from typing import Any
-
 import pytest
 
-from bootstrap import boundaries, permissions, trust
-from bootstrap.documents import Keys
-from bootstrap.inputs import checked
+from bootstrap import boundaries, permissions
 from bootstrap.state_bucket import bucket_policy
-from tests.unit import iam_policies
-from tests.unit.iam_policies import Statements, listed, statements
-
-ACCOUNT = "123456789012"
-INPUTS = checked(
-    account=ACCOUNT, region="eu-west-1", repository="acme/shop", environments=("staging", "prod", "review")
+from tests.unit.bootstrap_roles import (
+    ACCOUNT,
+    BUCKET,
+    EVERYTHING,
+    INPUTS,
+    KEYS,
+    OBJECTS,
+    OTHER_KEY,
+    OWN_STATE,
+    ROLES,
+    SECRET,
+    SECRETS_KEY,
+    STATE_KEY,
+    judged,
+    preview,
+    writers_may,
 )
-STATE_KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/state"
-SECRETS_KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/secrets"
-OTHER_KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/other"
-KEYS = Keys(state=STATE_KEY, secrets=SECRETS_KEY)
-BUCKET = f"arn:aws:s3:::switchyard-pulumi-state-{ACCOUNT}"
-OBJECTS = f"{BUCKET}/.pulumi"
-ROLES = f"arn:aws:iam::{ACCOUNT}:role"
-SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret"
-STACK_BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/switchyard-stack-boundary"
-
-
-def preview() -> Statements:
-    return statements(*permissions.preview_policies.make(INPUTS, KEYS, "").values())
-
-
-def writer(environment: str = "staging") -> Statements:
-    return statements(*permissions.writer_policies.make(INPUTS, KEYS, environment).values())
-
-
-def judged(found: Statements, action: str, resource: str = "*", **context: str) -> str:
-    """Context keys are written with _ for : and __ for /."""
-    known = {key.replace("__", "/").replace("_", ":", 1): value for key, value in context.items()}
-    return iam_policies.judged(found, action, resource, known)
-
-
-def within(boundary: str, found: Statements, action: str, resource: str = "*", **context: str) -> bool:
-    """Whether a role with these permissions may do it under the boundary."""
-    limits = statements(boundary)
-    return (
-        judged(limits, action, resource, **context) == "allow"
-        and judged(found, action, resource, **context) == "allow"
-    )
-
-
-# --- trust
-
-
-def trusted(text: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(text)
-    return document
-
-
-def trust_policy(subjects: list[str]) -> dict[str, Any]:
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {
-                    "Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"
-                },
-                "Action": "sts:AssumeRoleWithWebIdentity",
-                "Condition": {
-                    "StringEquals": {
-                        "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
-                        "token.actions.githubusercontent.com:sub": subjects,
-                    }
-                },
-            }
-        ],
-    }
-
-
-def test_previews_come_from_pull_requests_and_the_branch_of_one_repository_only() -> None:
-    assert trusted(trust.preview_policy(INPUTS)) == trust_policy(
-        ["repo:acme/shop:pull_request", "repo:acme/shop:ref:refs/heads/main"]
-    )
-
-
-@pytest.mark.parametrize("environment", ["staging", "prod"])
-def test_writers_come_from_their_github_environment_only(environment: str) -> None:
-    assert trusted(trust.writer_policy(INPUTS, environment)) == trust_policy(
-        [f"repo:acme/shop:environment:{environment}"]
-    )
-
-
-def test_another_branch_may_be_the_one_that_previews() -> None:
-    (statement,) = trusted(trust.preview_policy(INPUTS.model_copy(update={"branch": "trunk"})))["Statement"]
-    assert statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"] == [
-        "repo:acme/shop:pull_request",
-        "repo:acme/shop:ref:refs/heads/trunk",
-    ]
-
+from tests.unit.iam_policies import listed, statements
 
 # --- the bucket
 
@@ -147,10 +70,6 @@ def test_a_preview_reads_what_the_provider_and_the_engine_ask_for(action: str, r
     assert judged(preview(), action, resource) == "allow"
 
 
-# What someone may attach to the role some day: everything.
-EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-
-
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
@@ -183,20 +102,6 @@ def test_a_preview_may_do_nothing_that_is_not_reading() -> None:
 
 
 # --- writers
-
-
-def writers_may(action: str, resource: str = "*", environment: str = "staging", **context: str) -> bool:
-    return within(boundaries.of_writers(INPUTS, KEYS), writer(environment), action, resource, **context)
-
-
-OWN_STATE = [
-    f"{OBJECTS}/stacks/switchyard/staging.json",
-    f"{OBJECTS}/stacks/switchyard/staging.json.bak",
-    f"{OBJECTS}/stacks/switchyard/staging.pulumi-tags",
-    f"{OBJECTS}/locks/organization/switchyard/staging/1.json",
-    f"{OBJECTS}/history/switchyard/staging/staging-1.history.json",
-    f"{OBJECTS}/backups/switchyard/staging/staging.1.json",
-]
 
 
 @pytest.mark.parametrize("resource", OWN_STATE)
@@ -270,97 +175,6 @@ def test_production_asks_staging_what_was_proved_and_changes_nothing_there() -> 
     table = f"arn:aws:dynamodb:eu-west-1:{ACCOUNT}:table/switchyard-staging-releases"
     assert writers_may("dynamodb:Query", table, environment="prod")
     assert not writers_may("dynamodb:PutItem", table, environment="prod")
-
-
-# --- no way up
-
-
-OWN_ROLE = f"{ROLES}/switchyard/staging/api-task"
-
-
-def bounded(arn: str = STACK_BOUNDARY) -> dict[str, str]:
-    return {"iam_PermissionsBoundary": arn}
-
-
-@pytest.mark.parametrize("action", ["iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"])
-def test_a_writer_makes_roles_of_its_stack_under_the_boundary_only(action: str) -> None:
-    assert writers_may(action, OWN_ROLE, **bounded())
-    assert not writers_may(action, OWN_ROLE), "without a boundary it could be an administrator"
-    assert not writers_may(action, OWN_ROLE, **bounded("arn:aws:iam::aws:policy/AdministratorAccess"))
-    for other in (
-        f"{ROLES}/admin",
-        f"{ROLES}/switchyard/prod/api-task",
-        f"{ROLES}/switchyard-writer-staging",
-    ):
-        assert not writers_may(action, other, **bounded())
-
-
-def test_a_writer_attaches_the_few_policies_of_aws_that_the_program_uses() -> None:
-    policy = "arn:aws:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup"
-    assert writers_may("iam:AttachRolePolicy", OWN_ROLE, **bounded(), iam_PolicyARN=policy)
-    admin = "arn:aws:iam::aws:policy/AdministratorAccess"
-    assert not writers_may("iam:AttachRolePolicy", OWN_ROLE, **bounded(), iam_PolicyARN=admin)
-
-
-def test_a_writer_hands_its_roles_to_the_services_that_need_them() -> None:
-    assert writers_may("iam:PassRole", OWN_ROLE, iam_PassedToService="ecs-tasks.amazonaws.com")
-    assert not writers_may("iam:PassRole", OWN_ROLE, iam_PassedToService="lambda.amazonaws.com")
-    assert not writers_may("iam:PassRole", f"{ROLES}/admin", iam_PassedToService="ecs-tasks.amazonaws.com")
-
-
-WAYS_UP = [
-    ("iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/me"),
-    ("iam:CreateAccessKey", f"arn:aws:iam::{ACCOUNT}:user/admin"),
-    ("iam:CreatePolicyVersion", STACK_BOUNDARY),
-    ("iam:SetDefaultPolicyVersion", STACK_BOUNDARY),
-    ("iam:DeletePolicy", STACK_BOUNDARY),
-    ("iam:UpdateAssumeRolePolicy", f"{ROLES}/switchyard-writer-prod"),
-    ("iam:PutRolePolicy", f"{ROLES}/switchyard-writer-staging"),
-    ("iam:DeleteRolePermissionsBoundary", f"{ROLES}/switchyard-writer-staging"),
-    ("iam:DeleteRolePermissionsBoundary", OWN_ROLE),
-    ("iam:AddClientIDToOpenIDConnectProvider", INPUTS.provider_arn),
-    ("iam:UpdateOpenIDConnectProviderThumbprint", INPUTS.provider_arn),
-    ("sts:AssumeRole", f"{ROLES}/admin"),
-    ("organizations:LeaveOrganization", "*"),
-    ("s3:DeleteBucket", BUCKET),
-    ("s3:PutBucketPolicy", BUCKET),
-    ("s3:PutBucketVersioning", BUCKET),
-    ("s3:PutLifecycleConfiguration", BUCKET),
-    ("s3:PutEncryptionConfiguration", BUCKET),
-    ("s3:DeleteObjectVersion", OWN_STATE[0]),
-    ("kms:ScheduleKeyDeletion", STATE_KEY),
-    ("kms:PutKeyPolicy", SECRETS_KEY),
-    ("kms:DisableKey", SECRETS_KEY),
-    ("kms:TagResource", SECRETS_KEY),
-]
-
-
-@pytest.mark.parametrize(("action", "resource"), WAYS_UP)
-def test_the_writers_boundary_holds_even_with_a_policy_that_allows_everything(
-    action: str, resource: str
-) -> None:
-    boundary = boundaries.of_writers(INPUTS, KEYS)
-    assert not within(boundary, [EVERYTHING], action, resource, **bounded())
-
-
-@pytest.mark.parametrize(
-    ("action", "resource"),
-    [
-        *((action, resource) for action, resource in WAYS_UP if not action.startswith(("s3:", "kms:"))),
-        ("iam:CreateRole", OWN_ROLE),
-        ("iam:PutRolePolicy", OWN_ROLE),
-        ("iam:PassRole", OWN_ROLE),
-        ("s3:GetObject", OWN_STATE[0]),
-        ("kms:Decrypt", SECRETS_KEY),
-    ],
-)
-def test_a_stacks_own_role_never_reaches_identities_or_state(action: str, resource: str) -> None:
-    assert not within(boundaries.of_stacks(INPUTS, KEYS), [EVERYTHING], action, resource, **bounded())
-
-
-@pytest.mark.parametrize("action", ["s3:GetObject", "logs:PutLogEvents", "ssmmessages:CreateDataChannel"])
-def test_a_stacks_own_role_may_still_do_its_work(action: str) -> None:
-    assert within(boundaries.of_stacks(INPUTS, KEYS), [EVERYTHING], action, "arn:aws:s3:::uploads/x")
 
 
 # --- AWS's limits
