@@ -1,6 +1,7 @@
 """What a review stack is made from: always within the platform's rules and controls, always disposable."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -13,6 +14,9 @@ from infra.arguments import Stack
 from infra.load import PREFIX, parse
 from infra.rules import broken_rules
 from infra.settings import Settings
+from review import cost, cost_items
+from review.cost_prices import load
+from review.cost_usage import of_settings
 from review.ephemeral import HIGHEST_NUMBER, NotReviewable, choose_cidr
 from review.ephemeral_settings import derive, document
 from review.terraform_policy import judged
@@ -171,3 +175,30 @@ def test_what_the_engine_wrote_into_the_file_stays() -> None:
     made = document(derived("dev"), base, kept)
     assert (made["secretsprovider"], made["encryptedkey"]) == ("awskms://alias/older", "QUJD")
     assert "gone" not in made["config"]
+
+
+def test_a_review_stacks_roles_are_ones_that_the_review_environment_may_make() -> None:
+    boundary = "arn:aws:iam::111111111111:policy/switchyard-stack-boundary"
+    settings = derived("dev")
+    stack = Stack(project="switchyard", name="pr-42", account_id=settings.accounts[0], settings=settings)
+    roles = [one.inputs for one in declared(stack) if one.type == "aws:iam/role:Role"]
+    assert len(roles) == 7
+    for role in roles:
+        assert (role["path"], role["permissionsBoundary"]) == ("/switchyard/pr-42/", boundary)
+
+
+def test_what_a_review_stack_costs_is_told_but_for_what_nobody_knows_the_price_of() -> None:
+    settings = derived("dev")
+    stack = Stack(project="switchyard", name="pr-42", account_id=settings.accounts[0], settings=settings)
+    found = cost.estimate(
+        cost_items.of_declared(declared(stack)), load(settings.region), of_settings(settings)
+    )
+    reasons = [f"{one.component}: {one.why.partition(':')[0]}" for one in found.unpriced]
+    assert sorted(reasons) == [
+        "backups: recovery points",
+        "cluster: container insights",
+        "main: db.t4g.micro, single-AZ",
+        "main: enhanced monitoring",
+        "monitoring: messages",
+    ]
+    assert Decimal(100) < found.monthly < Decimal(150), "some four dollars a day"
