@@ -5,7 +5,7 @@ All of them may be done again from the start at any time: after a kill nobody kn
 
 from collections.abc import Callable
 
-from release.errors import ReleaseError, Unavailable
+from release.errors import NeedsPerson, ReleaseError, Unavailable
 from release.hands import Hands
 from release.journal import Found
 from release.model import Contract, Phase, Release
@@ -72,7 +72,7 @@ def _prepare(hands: Hands) -> Found:
         hands.journal.guard()
         try:
             ports.program.apply({change.service: change.new for change in release.changes}, hands.say)
-        except Unavailable:
+        except (NeedsPerson, Unavailable):
             raise
         except ReleaseError as error:
             return _found(Failed(at=hands.journal.now, reason=f"the infrastructure program failed: {error}"))
@@ -97,7 +97,7 @@ def _migrate(hands: Hands) -> Found:
     plan = migrator.plan(change.service, change.new)
     contract = plan.kind == "contract"
     if plan.kind == "none":
-        schema, floor, done = plan.target or plan.current, None, "nothing to migrate"
+        schema, floor, done = plan.target or plan.current, None, f"{change.service} has nothing to migrate"
     else:
         hands.journal.guard()
         hands.say(f"migrating the schema of {change.service}")

@@ -197,6 +197,9 @@ def main() -> None:
         err.print("[bold red]error:[/] ", end="")
         # Paths and commands are there to be copied: no line breaks in them.
         err.print(str(error), markup=False, soft_wrap=True)
+        if "--json" in sys.argv:
+            # Whoever reads JSON gets JSON, whatever happened.
+            print_json({"error": str(error), "exit_status": _status(error)})
         sys.exit(_status(error))
     except KeyboardInterrupt:
         err.print("interrupted")

@@ -5,6 +5,7 @@ Exit status: 0 completed, 1 failed, 3 refused (nothing was begun), 4 rolled back
 """
 
 import getpass
+import json
 import os
 import sys
 import time
@@ -422,7 +423,10 @@ def show(
 
 
 @app.command("watch")
-def watch(stack: StackName = "local") -> None:
+def watch(
+    stack: StackName = "local",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line.")] = False,
+) -> None:
     """Follow the release in progress to its end, from any machine. Exits as it ends."""
     from release.run import AT_THE_END
     from switchyard.releases import ReleasedStack
@@ -430,14 +434,18 @@ def watch(stack: StackName = "local") -> None:
     store = ReleasedStack(stack).store
     release = store.current()
     if release is None:
-        out.print("no release is in progress")
+        (err if as_json else out).print("no release is in progress")
         return
     number, seen = release.number, 0
     while True:
         over = next((each for each in store.history() if each.number == number), None)
         for entry in store.entries(number)[seen:]:
             seen = entry.seq
-            out.print(f"{entry.at:%H:%M:%S} {entry.phase}: {entry.reason}", markup=False, soft_wrap=True)
+            if as_json:
+                sys.stdout.write(json.dumps(entry.as_dict(), sort_keys=True) + "\n")
+                sys.stdout.flush()
+            else:
+                out.print(f"{entry.at:%H:%M:%S} {entry.phase}: {entry.reason}", markup=False, soft_wrap=True)
         if over is not None:
             raise typer.Exit(int(AT_THE_END[over.phase]))
         time.sleep(WATCH_SECONDS)

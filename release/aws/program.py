@@ -15,7 +15,7 @@ import psutil
 import pulumi.automation as auto
 
 from components.colours import Colour, owned_by
-from release.errors import ReleaseError, Unavailable
+from release.errors import NeedsPerson, ReleaseError, Unavailable
 from release.ports import Say
 
 Opened = Callable[[], AbstractContextManager[auto.Stack]]
@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 # What a preview tells of and nothing is done about.
 AS_IT_IS = frozenset({auto.OpType.SAME, auto.OpType.READ, auto.OpType.REFRESH})
+# Of a replacement, that it was one is enough.
+UNTOLD = AS_IT_IS | {auto.OpType.CREATE_REPLACEMENT, auto.OpType.DELETE_REPLACED}
 # How the engine marks colours in what it says, and what a terminal makes of them.
 MARKS = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
 # Of what the CLI prints, at most this much is repeated where the engine gave no error of its own.
@@ -45,7 +47,7 @@ class Told:
         before, after = event.resource_pre_event, event.res_outputs_event
         if before and before.metadata.op != auto.OpType.SAME:
             self.begun.add(before.metadata.urn)
-        if after and after.metadata.op != auto.OpType.SAME and after.metadata.urn in self.begun:
+        if after and after.metadata.op not in UNTOLD and after.metadata.urn in self.begun:
             metadata = after.metadata
             self.say(f"{metadata.op.value}: {metadata.type} {_name(metadata.urn)}")
         said = event.diagnostic_event
@@ -159,9 +161,9 @@ def pending_operations(stack: auto.Stack) -> Sequence[str]:
 
 
 def _refuse_pending(stack: str, pending: Sequence[str]) -> None:
-    """Raises ReleaseError: another update would create for the second time what may be there already."""
+    """Raises NeedsPerson: another update would create for the second time what may be there already."""
     if pending:
-        raise ReleaseError(
+        raise NeedsPerson(
             f"an update of stack {stack} was interrupted and left undecided: {', '.join(pending)}; "
             f"`switchyard recover --stack {stack}` looks for what is there, then resume"
         )

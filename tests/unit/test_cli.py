@@ -11,7 +11,7 @@ from localcloud import cloud
 from localcloud.cloud import Cloud
 from localcloud.errors import EngineUnavailable
 from switchyard import cli, doctor, embedded, recovery, status
-from switchyard.errors import DeploymentFailed
+from switchyard.errors import DeploymentFailed, UnknownStack
 
 RUNNING = Cloud(pid=4242, started=1.0, endpoint="http://127.0.0.1:4566")
 
@@ -129,7 +129,7 @@ def test_a_cloud_that_does_not_run_is_one_message(
 ) -> None:
     assert ends(monkeypatch, *arguments) == 1
     said = capsys.readouterr()
-    assert said.out == ""
+    assert bool(said.out) == ("--json" in arguments)
     assert said.err == ("error: the embedded cloud is not running; start it with `switchyard cloud start`\n")
 
 
@@ -230,3 +230,15 @@ def test_without_a_command_the_help_is_shown(command: list[str]) -> None:
     said = invoke(*command)
     assert "Usage:" in said.stdout + said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_whoever_reads_json_gets_json_of_an_error_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(status, "read", raises(UnknownStack("there is no Pulumi.x.yaml")))
+    assert ends(monkeypatch, "status", "--stack", "x", "--json") == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"error": "there is no Pulumi.x.yaml", "exit_status": 1}
+    assert said.err == "error: there is no Pulumi.x.yaml\n"
+    assert ends(monkeypatch, "status", "--stack", "x") == 1
+    assert capsys.readouterr().out == ""
