@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from localcloud import language
+from localcloud.provider import names
 
 # What a program of this project imports; a broken one still leaves the libraries that it got to.
 PROGRAM = "infra.platform", "infra.account", "infra.load"
@@ -37,6 +38,11 @@ def import_libraries() -> None:
     for name in PROGRAM:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    # pulumi-aws reads each of its modules at the first use of a type, which is when a program runs.
+    for token in (*names.RESOURCES, *names.FUNCTIONS):
+        _, path, kind = token.split(":")
+        with contextlib.suppress(ImportError):
+            getattr(importlib.import_module(f"pulumi_aws.{path.partition('/')[0]}"), kind, None)
     for name in [name for name in sys.modules if name.partition(".")[0] in OWN]:
         del sys.modules[name]
 

@@ -238,7 +238,7 @@ def test_a_warm_host_reads_the_projects_own_modules_anew(
     program = (
         "import sys, pulumi\n"
         "own = [name for name in sys.modules if name.partition('.')[0] in ('components', 'infra')]\n"
-        "pulumi.warn(f'own {own}, kept {\"pulumi_aws.ec2\" in sys.modules}')\n"
+        "pulumi.warn(f'own {own}, kept {\"pulumi_aws.kms.key\" in sys.modules}')\n"
     )
     with started(command) as (_, port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         run(language_pb2_grpc.LanguageRuntimeStub(channel), engine, monitor, tmp_path, program)
