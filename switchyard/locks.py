@@ -9,14 +9,16 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pulumi.automation as auto
+import yaml
 
 from review.wording import visible
+from switchyard.backend import Backend, Stored, backend_of
 from switchyard.errors import SwitchyardError
-from switchyard.lock_places import LockFile, lock_files
 from switchyard.stacks import workspace
 
 # The host's clock and a process's start are read from different places.
@@ -99,8 +101,24 @@ def span(length: timedelta) -> str:
 
 def locks(stack: str, engine: auto.LocalWorkspace | None = None) -> list[Lock]:
     """The stack's locks, oldest first. Raises SwitchyardError where they can't be read."""
-    found = [_read(file) for file in lock_files(stack, engine or workspace(stack))]
+    engine = engine or workspace(stack)
+    backend = backend_of(engine)
+    if backend is None:
+        # Pulumi Cloud's own expire.
+        return []
+    found = [_read(file, backend) for file in backend.list(locks_folder(stack, engine))]
     return sorted(found, key=lambda lock: lock.since)
+
+
+def locks_folder(stack: str, engine: auto.LocalWorkspace) -> str:
+    """Where the backend keeps the stack's locks; ends with a slash."""
+    return f".pulumi/locks/organization/{project_of(engine)}/{stack}/"
+
+
+def project_of(engine: auto.LocalWorkspace) -> str:
+    """The name of the project that the engine works on."""
+    name: str = yaml.safe_load((Path(engine.work_dir) / "Pulumi.yaml").read_text())["name"]
+    return name
 
 
 def clear_dead_locks(stack: str, engine: auto.LocalWorkspace | None = None) -> list[Lock]:
@@ -122,27 +140,28 @@ def locked_by(stack: str, living: list[Lock]) -> str:
     )
 
 
-def _read(file: LockFile) -> Lock:
+def _read(file: Stored, backend: Backend) -> Lock:
+    id_, text = file.key.rpartition("/")[2].removesuffix(".json"), file.data.decode(errors="replace")
     try:
-        written = json.loads(file.text)
+        written = json.loads(text)
         if written["pid"] <= 0:
             raise ValueError(f"{written['pid']} is no process")  # noqa: TRY301 - told as any other mistake in it
         return Lock(
-            id=file.id,
+            id=id_,
             owner=visible(str(written["username"])),
             host=visible(str(written["hostname"])),
             pid=int(written["pid"]),
             since=datetime.fromisoformat(written["timestamp"]).astimezone(UTC),
-            clear=file.remove,
+            clear=lambda: backend.remove(file),
         )
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        why = f"{type(error).__name__}: {error}" if file.text.strip() else "it is empty"
+        why = f"{type(error).__name__}: {error}" if text.strip() else "it is empty"
         return Lock(
-            id=file.id,
+            id=id_,
             owner=UNKNOWN,
             host=UNKNOWN,
             pid=0,
             since=file.since,
             malformed=visible(why)[:200],
-            clear=file.remove,
+            clear=lambda: backend.remove(file),
         )

@@ -239,6 +239,8 @@ def _resolved(
     """What is still pending, and what became of the others."""
     from switchyard import unlock as module
 
+    if not held:
+        module.finish(stack, engine, _tell)
     found = module.interrupted(stack, engine)
     if held and (adopt or forget):
         raise module.NotResolved(

@@ -6,24 +6,23 @@ say what becomes of each. Every step is kept before the next one begins.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi.automation as auto
 
 from switchyard.errors import SwitchyardError
 from switchyard.finders import WRITTEN_AGAIN
 from switchyard.locks import Lock
-from switchyard.pending import Pending, pending, pending_creates, resolved, unread
+from switchyard.pending import Deployment, Pending, pending, pending_creates, resolved, unread
 from switchyard.recovery import (
     NoState,
     RecoveryFailed,
     Say,
     clients_of,
     exported,
-    keep,
     look_for,
     read_from_aws,
 )
+from switchyard.state_edit import edit
 
 
 class NotResolved(SwitchyardError):
@@ -88,6 +87,17 @@ def interrupted(stack: str, engine: auto.LocalWorkspace) -> Interrupted:
     )
 
 
+def finish(stack: str, engine: auto.LocalWorkspace, say: Say) -> None:
+    """Reads from AWS what was adopted by a run that was itself cut off before it could."""
+    try:
+        left = unread(exported(stack, engine).get("deployment") or {})
+    except NoState:
+        return
+    for urn in left:
+        say(f"{urn.rsplit('::', 1)[-1]} was adopted before and is read now")
+    read_from_aws(stack, engine, left)
+
+
 def named_operation(found: Interrupted, given: str) -> tuple[Pending, str | None]:
     """The operation that `URN`, `NAME`, `URN=ID` or `NAME=ID` means, and the ID. Raises NotResolved."""
     for words, thing in ((given, None), (given.rpartition("=")[0], given.rpartition("=")[2])):
@@ -106,7 +116,7 @@ def trace(stack: str, one: Pending, engine: auto.LocalWorkspace) -> Trace:
     return _trace(one, exported(stack, engine).get("deployment") or {}, engine)
 
 
-def _trace(one: Pending, deployment: dict[str, Any], engine: auto.LocalWorkspace) -> Trace:
+def _trace(one: Pending, deployment: Deployment, engine: auto.LocalWorkspace) -> Trace:
     begun = [each for each in pending_creates(deployment) if each.urn == one.urn]
     if not one.undecided or not begun:
         return Trace(unknown=f"nothing here can look for a {one.type}")
@@ -119,12 +129,12 @@ def _trace(one: Pending, deployment: dict[str, Any], engine: auto.LocalWorkspace
 
 
 def adopt(stack: str, one: Pending, engine: auto.LocalWorkspace, thing: str | None = None) -> str:
-    """Takes what AWS has into the state, and returns its ID. Raises NotResolved or RecoveryFailed.
+    """Takes what AWS has into the state, and returns its ID. Raises SwitchyardError.
 
     thing: the ID to import it by; without one it is looked for.
     """
-    state = exported(stack, engine)
-    deployment = _still_pending(stack, one, state)
+    deployment = exported(stack, engine).get("deployment") or {}
+    _still_pending(stack, one, deployment)
     if not one.undecided:
         raise NotResolved(
             f"{one.name} is in the state already, and the next run goes on with {one.operation} it: "
@@ -143,25 +153,21 @@ def adopt(stack: str, one: Pending, engine: auto.LocalWorkspace, thing: str | No
                 f"create it; `--adopt {one.urn}=ID` takes the one that you name"
             )
         thing = seen.thing
-    after = resolved(deployment, one, thing)
-    keep(stack, engine, {**state, "deployment": after})
-    read_from_aws(stack, engine, unread(after))
+    edit(stack, engine, lambda now: resolved(_still_pending(stack, one, now), one, thing))
+    read_from_aws(stack, engine, [one.urn])
     # A thing that AWS does not have is dropped by the reading.
-    if not any(
-        each["urn"] == one.urn for each in exported(stack, engine)["deployment"].get("resources") or []
-    ):
+    after = exported(stack, engine).get("deployment") or {}
+    if not any(each["urn"] == one.urn for each in after.get("resources") or []):
         raise NotResolved(f"AWS has no {one.type} {thing}: {one.name} is forgotten, the next run creates it")
     return thing
 
 
 def forget(stack: str, one: Pending, engine: auto.LocalWorkspace) -> None:
-    """Takes the operation out of the state; AWS keeps what it has. Raises NotResolved or RecoveryFailed."""
-    state = exported(stack, engine)
-    keep(stack, engine, {**state, "deployment": resolved(_still_pending(stack, one, state), one)})
+    """Takes the operation out of the state; AWS keeps what it has. Raises SwitchyardError."""
+    edit(stack, engine, lambda now: resolved(_still_pending(stack, one, now), one))
 
 
-def _still_pending(stack: str, one: Pending, state: dict[str, Any]) -> dict[str, Any]:
-    deployment: dict[str, Any] = state.get("deployment") or {}
+def _still_pending(stack: str, one: Pending, deployment: Deployment) -> Deployment:
     if one not in pending(deployment):
         raise NotResolved(f"{one.name} is not pending any more in stack {stack}: look again")
     return deployment

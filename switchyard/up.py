@@ -16,8 +16,8 @@ from review.errors import ApplyFailed, NotPlanned, ReviewError, StackBusy
 from review.plans import FolderPlans
 from review.preview import Request
 from review.report import Report
+from switchyard.backend import BackendElsewhere
 from switchyard.errors import SwitchyardError
-from switchyard.lock_places import LocksElsewhere
 from switchyard.locks import locked_by, locks, span
 from switchyard.pending import undecided
 from switchyard.recovery import RecoveryFailed, exported
@@ -175,7 +175,7 @@ class Up:
         while True:
             try:
                 found = locks(stack, self.request.engine)
-            except LocksElsewhere:
+            except BackendElsewhere:
                 return
             clear(stack, [lock for lock in found if lock.dead], self.tell)
             living = [lock for lock in found if not lock.dead]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import grpc
@@ -28,10 +29,18 @@ def _struct(values: dict[str, Any]) -> struct_pb2.Struct:
 
 @dataclass(kw_only=True)
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
-    """What it has, by ID, and what it refuses: a method's name and the words for it."""
+    """What it has, by ID, and what it refuses: a method's name and the words for it.
+
+    slow_seconds: how long a creation takes, unless it is cancelled. stubborn: it is not cancelled.
+    creating: set once the first creation has begun.
+    """
 
     things: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    slow_seconds: float = 0
+    stubborn: bool = False
+    creating: Event = field(default_factory=Event)
+    cancelled: Event = field(default_factory=Event)
     made: int = 0
     port: int = 0
     server: Any = None
@@ -76,6 +85,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
         self._may("Create", context)
+        self.creating.set()
+        if self.slow_seconds and self.cancelled.wait(self.slow_seconds):
+            context.abort(grpc.StatusCode.CANCELLED, "cancelled")
         self.made += 1
         id_ = f"{request.urn.rsplit('::', 1)[-1]}-{self.made}"
         self.things[id_] = MessageToDict(request.properties)
@@ -100,6 +112,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Cancel(self, request: Message, context: Context) -> Message:
+        if not self.stubborn:
+            self.cancelled.set()
         return empty_pb2.Empty()
 
 
