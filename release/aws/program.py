@@ -154,10 +154,14 @@ def _expression(pattern: str) -> str:
 
 
 def pending_operations(stack: auto.Stack) -> Sequence[str]:
-    """What the stack's state holds as begun and not ended."""
+    """The creates that the state holds as begun and not ended; the engine itself does anything else again."""
     deployment = stack.export_stack().deployment or {}
     operations: list[Any] = deployment.get("pending_operations") or []
-    return [f"{one['type']} {one['resource']['type']} {_name(one['resource']['urn'])}" for one in operations]
+    return [
+        f"{one['type']} {one['resource']['type']} {_name(one['resource']['urn'])}"
+        for one in operations
+        if one["type"] == "creating"
+    ]
 
 
 def _refuse_pending(stack: str, pending: Sequence[str]) -> None:

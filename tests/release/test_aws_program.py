@@ -19,7 +19,7 @@ from components.colours import Colour
 from localcloud import engine
 from localcloud.paths import BIN, WORKSPACE
 from release.aws.program import PulumiProgram
-from release.errors import ReleaseError, Unavailable
+from release.errors import NeedsPerson, ReleaseError, Unavailable
 
 pytestmark = pytest.mark.cloud
 
@@ -182,14 +182,14 @@ def test_what_an_interrupted_update_left_is_told_and_nothing_is_done_over_it(pro
         "custom": True,
         "type": "aws:ecs/service:Service",
     }
-    kept["checkpoint"]["latest"]["pending_operations"] = [{"resource": left, "type": "creating"}]
+    kept["checkpoint"]["latest"]["pending_operations"] = [
+        {"resource": left, "type": kind} for kind in ("reading", "updating", "creating", "deleting")
+    ]
     state.write_text(json.dumps(kept))
     assert list(project.program.pending_operations()) == ["creating aws:ecs/service:Service api-green"]
     project.will("more")
     said: list[str] = []
-    with pytest.raises(
-        ReleaseError, match=r"creating aws:ecs/service:Service api-green; `switchyard recover"
-    ):
+    with pytest.raises(NeedsPerson, match=r"creating aws:ecs/service:Service api-green; `switchyard recover"):
         project.program.apply(COLOURS, said.append)
     assert said == [], "nothing was begun"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from release.errors import NeedsPerson
 from release.model import Hold, Phase
 from release.ports import Outcome
 from release.run import Ended, ExitCode
@@ -50,6 +51,22 @@ def test_a_held_release_goes_on_by_itself_once_there_is_enough_traffic() -> None
     release, entries = company.shown(1)
     assert [entry.reason for entry in entries if entry.event == "Released"] == ["the judges can tell now"]
     assert release.approved_by is None
+
+
+def test_an_update_that_was_cut_off_waits_for_a_person_and_goes_on_when_it_is_mended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    company = a_company()
+
+    def cut_off(_: object) -> None:
+        raise NeedsPerson("creating api-green is undecided; `switchyard recover`, then resume")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(company.world, "apply", cut_off)
+        ended = company.driver().start(company.request("v2"))
+    assert (ended.code, held(ended)) == (ExitCode.NEEDS_PERSON, Hold.PERSON), "no failure of the version's"
+    assert "`switchyard recover`, then resume" in ended.reason
+    assert company.driver().resume("bob").code is ExitCode.COMPLETED
 
 
 def test_an_approval_goes_on_without_enough_traffic_for_that_step_alone() -> None:
