@@ -82,8 +82,11 @@ def publish(target: PullRequest, stack: str, body: str, say: Say) -> Outcome:
     except NoRights as error:
         if target.summary is None:
             raise
-        with target.summary.open("a", encoding="utf-8") as summary:
-            summary.write(f"{body}\n")
+        try:
+            with target.summary.open("a", encoding="utf-8") as summary:
+                summary.write(f"{body}\n")
+        except OSError as failure:
+            raise CommentFailed(f"{error}. Nor can the job's summary be written: {failure}") from None
         say(f"{error}. The report of {stack} is in the job's summary instead")
         return "summary"
     say(f"The comment of {stack} on {target.where}: {outcome}")

@@ -18,12 +18,21 @@ class FolderPlans:
         self._folder = folder
 
     def save(self, plan: Plan) -> Path:
-        """Writes the plan, whole or not at all, and returns where."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Writes the plan, whole or not at all, and returns where. Raises ReviewError if it can't."""
         path = self._path(plan.digest)
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(plan.to_json(), indent=1, ensure_ascii=False) + "\n")
-        part.replace(path)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                part.write_text(json.dumps(plan.to_json(), indent=1, ensure_ascii=False) + "\n")
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            raise ReviewError(
+                f"the plan of {plan.stack} can't be kept in {self._folder}: {error.strerror or error}; "
+                "make room there, or name another folder in SWITCHYARD_PLANS"
+            ) from None
         return path
 
     def load(self, digest: str) -> Plan | None:
@@ -33,7 +42,7 @@ class FolderPlans:
             return None
         try:
             plan = Plan.from_json(json.loads(path.read_text()))
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ReviewError(f"{path} can't be used: {error}; preview again") from None
         if plan.digest != digest:
             raise ReviewError(f"{path} holds the plan {plan.digest}; preview again")

@@ -162,8 +162,10 @@ def recover(stack: StackName = "local") -> None:
     A lock is cleared only if its process is provably gone. What AWS has is taken into the state, what it
     does not have is forgotten; the next `pulumi up` finishes the rest.
     """
-    from switchyard import recovery
+    from switchyard import recovery, stacks
 
+    # What another account does not have would be forgotten.
+    stacks.guard_account(stack)
     with progress() as say:
         done = recovery.recover(stack, say)
     counts = f"{len(done.cleared_locks)} locks cleared, {len(done.adopted)} resources adopted"

@@ -1,13 +1,17 @@
 """What the commands share: their output, and the options that many of them have."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from switchyard.errors import SwitchyardError
 
 StackName = Annotated[str, typer.Option("--stack", "-s", help="The stack, as in Pulumi.<stack>.yaml.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -29,3 +33,28 @@ def progress() -> Iterator[Callable[[str], None]]:
 def print_json(value: Any) -> None:
     """One JSON document, for programs."""
     sys.stdout.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def writable(file: Path | None) -> None:
+    """Raises SwitchyardError if `write` can't write there: better now than after minutes of work."""
+    if file is not None and (not file.parent.is_dir() or file.is_dir()):
+        raise SwitchyardError(
+            f"--out {file} can't be written: there is no folder {file.parent}, or it is one"
+        )
+
+
+def write(file: Path, text: str) -> None:
+    """Writes a file whole, or leaves what was there. Raises SwitchyardError."""
+    whole = not file.exists() or file.is_file()
+    part = file.with_name(f".{file.name}.{os.getpid()}.part") if whole else file
+    try:
+        try:
+            part.write_text(text)
+            if whole:
+                part.replace(file)
+        finally:
+            if whole:
+                part.unlink(missing_ok=True)
+    except OSError as error:
+        raise SwitchyardError(f"--out {file} can't be written: {error.strerror or error}") from None
+    err.print(f"written to {file}", markup=False, soft_wrap=True)

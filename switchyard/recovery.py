@@ -7,6 +7,7 @@
 """
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,9 @@ from typing import Any
 import pulumi.automation as auto
 from botocore.exceptions import BotoCoreError, ClientError
 
+from review import known_secrets
+from review.masking import Masker
+from review.preview import words_of
 from switchyard.errors import SwitchyardError
 from switchyard.finders import FINDERS, IMPORTED_BY_NAME, SLOW, WRITTEN_AGAIN
 from switchyard.finders.look import Ambiguous, Clients, Look
@@ -187,7 +191,9 @@ def _pulumi(engine: auto.LocalWorkspace, *arguments: str) -> str:
             f"there is no state of stack {stack} here: it was never brought up, or this is another backend"
         ) from None
     except auto.CommandError as error:
-        raise RecoveryFailed(f"`pulumi {' '.join(arguments[:2])}` failed:\n{error}") from None
+        masker = Masker(known_secrets.of_environment(os.environ, engine.env_vars))
+        said = masker.text(words_of(error))
+        raise RecoveryFailed(f"`pulumi {' '.join(arguments[:2])}` failed:\n{said}") from None
 
 
 def _tell(done: Recovery, say: Say) -> None:

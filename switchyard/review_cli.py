@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from switchyard.console import AsJson, StackName, err, out, print_json, progress
+from switchyard.console import AsJson, StackName, out, print_json, progress, writable, write
 
 if TYPE_CHECKING:
     from review.report import Report
@@ -27,6 +27,7 @@ def preview(
     stack: Stacks = None, refresh: Refresh = False, form: Form = "terminal", file: Out = None
 ) -> None:
     """Show what `pulumi up` would change, break and cost. Status 1 if a check fails. Changes nothing."""
+    writable(file)
     from review.preview import worst
     from switchyard.reviews import previews
 
@@ -50,8 +51,7 @@ def _write(reports: "list[Report]", form: Format, file: Path | None) -> None:
     if file is None:
         sys.stdout.write(text + "\n")
     else:
-        file.write_text(text + "\n")
-        err.print(f"written to {file}", markup=False)
+        write(file, text + "\n")
 
 
 def comment(
@@ -103,6 +103,7 @@ def render(
     file: Out = None,
 ) -> None:
     """Show what the program declares as Terraform JSON, for checkov and whoever reads Terraform."""
+    writable(file)
     from review.terraform_checks import written
     from review.terraform_json import render as rendered
     from review.terraform_program import NotRendered
@@ -118,8 +119,7 @@ def render(
     if file is None:
         sys.stdout.write(text)
     else:
-        file.write_text(text)
-        err.print(f"written to {file}", markup=False)
+        write(file, text)
 
 
 def cost(stack: StackName = "local", as_json: AsJson = False) -> None:

@@ -19,7 +19,7 @@ from review.report import CostDelta, Report
 from review.stateful import Allowance
 from review.terraform_program import Declared, declared
 from switchyard.errors import SwitchyardError
-from switchyard.stacks import project_name, settings_of, workspace
+from switchyard.stacks import guard_account, project_name, settings_of, workspace
 
 POLICIES = PROJECT / "policies"
 # In CI the folder is an artefact that the preview's job hands to the job that applies.
@@ -35,6 +35,8 @@ def previews(stacks: Sequence[str], say: Say, *, refresh: bool) -> list[Report]:
     reports: dict[str, Report] = {}
     for stack in stacks:
         try:
+            # Else the preview of a wrong account, or of none, fails late and in the engine's words.
+            guard_account(stack)
             requests[stack] = request(stack, refresh=refresh)
         except SwitchyardError as error:
             reports[stack] = failed(stack, project_name(), str(error), datetime.now(UTC).date())

@@ -235,14 +235,15 @@ def test_what_an_interrupted_run_left_undecided_is_decided_first(runs: Runs) -> 
     assert things(runs.project) == [{"cpu": 1.0}]
 
 
-def test_a_mistake_of_ours_is_neither_hidden_nor_called_done(runs: Runs) -> None:
+def test_a_mistake_of_ours_is_neither_hidden_nor_called_done(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def append(*_: Any) -> None:
         raise ZeroDivisionError("a mistake of ours")
 
-    record = UpdateRecord(runs.table)
-    record.append = append  # type: ignore[method-assign] # the mistake
+    monkeypatch.setattr(UpdateRecord, "append", append)
     with pytest.raises(ZeroDivisionError):
-        runs.up(record=record)
+        runs.up()
     assert things(runs.project) == []
     assert list(runs.folder.iterdir()) == []
 
@@ -253,8 +254,8 @@ def test_a_release_in_progress_is_told(runs: Runs) -> None:
     )
     assert runs.up().status == 0
     assert runs.told == [
-        "Release prod-1 is in progress (PLANNED, by ann): its weights, counts and images are its own and stay "
-        "as they are"
+        "Release prod-1 is in progress (PLANNED, by ann): its weights, counts and images are its own and "
+        "stay as they are"
     ]
 
 

@@ -77,7 +77,7 @@ def test_what_has_become_another_is_not_removed(backend: Backend) -> None:
 
 
 class Store:
-    """S3's look-alike with one object. code: what a conditional call meets though the look before was fine."""
+    """S3's look-alike with one object. code: what a condition meets though the look before was fine."""
 
     def __init__(self, code: str | None) -> None:
         self.code = code

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from localcloud import cloud
 from localcloud.cloud import Cloud
 from localcloud.errors import EngineUnavailable
-from switchyard import cli, doctor, embedded, recovery, status
+from switchyard import cli, doctor, embedded, recovery, stacks, status
 from switchyard.errors import DeploymentFailed, UnknownStack
 
 RUNNING = Cloud(pid=4242, started=1.0, endpoint="http://127.0.0.1:4566")
@@ -193,9 +193,10 @@ def test_recover_says_what_was_mended(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(stack)
         return recovery.Recovery(adopted=[("edge-lb", "arn:lb")], cleared=["main", "api-blue"])
 
+    monkeypatch.setattr(stacks, "guard_account", lambda stack: asked.append(f"account of {stack}"))
     monkeypatch.setattr(recovery, "recover", recovered)
     said = invoke("recover", "--stack", "staging")
-    assert asked == ["staging"]
+    assert asked == ["account of staging", "staging"], "what another account lacks would be forgotten"
     assert said.stdout == "0 locks cleared, 1 resources adopted, 2 to be created again\n"
 
 
