@@ -14,7 +14,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from infra.problems import SECRET_VALUE, Problem
+from infra import secret_looks
+from infra.problems import Problem
 from infra.rules import broken_rules
 from infra.settings import Settings
 
@@ -172,7 +173,7 @@ def _shown(location: Sequence[str], value: Any) -> str:
         return hidden
     legible = isinstance(value, str) and value.strip() and value.isprintable()
     text = value if legible else json.dumps(value, default=str)
-    if SECRET_VALUE.search(text):
+    if secret_looks.VALUE.search(text):
         return hidden
     return text if len(text) <= 80 else text[:77] + "…"
 

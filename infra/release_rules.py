@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
-from infra.problems import SECRET_VALUE, Problem, Problems
+from infra import secret_looks
+from infra.problems import Problem, Problems
 from infra.settings import Settings, WeeklyFreezeSettings
 
 # CloudWatch has one value a minute of what a load balancer counts.
@@ -130,7 +131,7 @@ def no_secret_is_in_a_check(stack: Settings, name: str) -> Problems:
     told["smoke_command"] = service.smoke_command or []
     told |= {f"checks.{n}": [c.url or "", *(c.command or [])] for n, c in enumerate(service.checks)}
     for place, values in told.items():
-        if any(SECRET_VALUE.search(value) for value in values):
+        if any(secret_looks.VALUE.search(value) for value in values):
             given = "a value that looks like a secret (not shown)"
             allowed = "a command that gets the secret from its own environment"
             yield Problem(key=f"services.{name}.{place}", given=given, allowed=allowed)

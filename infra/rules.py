@@ -7,9 +7,9 @@ from itertools import takewhile
 
 from components.cidr import CidrError, plan_subnets
 from components.colours import COLOURS, owned_by
-from infra import release_rules
-from infra.problems import SECRET_NAME, SECRET_VALUE, Problems
+from infra import release_rules, secret_looks
 from infra.problems import Problem as Problem  # whoever asks for the rules gets it here
+from infra.problems import Problems
 from infra.settings import Settings
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
@@ -219,7 +219,7 @@ def the_services_database_exists(stack: Settings, name: str) -> Problems:
 def no_secret_is_in_plain_text(stack: Settings, name: str) -> Problems:
     """Its value is not repeated."""
     for variable, value in stack.services[name].environment.items():
-        if value and (SECRET_NAME.search(variable) or SECRET_VALUE.search(value)):
+        if value and (secret_looks.names_one(variable) or secret_looks.VALUE.search(value)):
             yield Problem(
                 key=f"services.{name}.environment.{variable}",
                 given="a value that looks like a secret (not shown)",

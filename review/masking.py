@@ -15,31 +15,14 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from infra import secret_looks
+
 SECRET = "[secret]"  # noqa: S105 - what stands in a secret's place; the engine's own word
 
 # Shorter ones are masked as whole values only: within text they would hit ordinary words and numbers.
 SHORTEST_WITHIN_TEXT = 4
 SHORTEST_WITHIN_BASE64 = 8
 
-_SECRET_NAME = re.compile(
-    r"passw(or)?d|passphrase|secret|token|api[-_]?key|private[-_]?key|secret[-_]?key|session[-_]?key"
-    r"|signing[-_]?key|encryption[-_]?key$|access[-_]?key|credential|connection[-_]?string|dsn$"
-    r"|authorization|webhook",
-    re.IGNORECASE,
-)
-# `passwordLength`, `tokenTtlSeconds`: about a secret, and none.
-_ABOUT_A_SECRET = re.compile(
-    r"(length|days|seconds|minutes|hours|count|size|age|version|ttl|period|duration|enabled)$", re.IGNORECASE
-)
-_LOOKS_SECRET = re.compile(
-    r"(?P<key>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))"
-    r"|(?P<aws>\b(?:AKIA|ASIA)[A-Z0-9]{16}\b)"
-    r"|(?P<github>\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}))"
-    r"|(?P<slack>https://hooks\.slack\.com/services/\S+|\bxox[abprs]-[A-Za-z0-9-]{10,})"
-    r"|(?P<jwt>\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+)"
-    r"|(?<=://)(?P<url>[^\s/:@\"']*:[^\s/@\"']+)(?=@)",
-    re.DOTALL,
-)
 _KEYED = re.compile(r"\[secret:[0-9a-f]{16}\]")
 _REFERENCE = re.compile(r"^(arn:aws[a-z-]*:|urn:pulumi:)")
 # A list of settings by name: container environments, parameters of a database.
@@ -86,7 +69,7 @@ class Masker:
             return self._stand_in(text)
         if self._within:
             text = self._within.sub(lambda match: self._stand_in(match[0]), text)
-        return _LOOKS_SECRET.sub(lambda match: self._stand_in(match[0]), text)
+        return secret_looks.VALUE.sub(lambda match: self._stand_in(match[0]), text)
 
     def _stand_in(self, secret: str) -> str:
         if self._key is None or secret == SECRET:
@@ -121,7 +104,7 @@ class Masker:
 
 @lru_cache(maxsize=4096)
 def _is_secret_name(name: str) -> bool:
-    return bool(_SECRET_NAME.search(name)) and not _ABOUT_A_SECRET.search(name)
+    return secret_looks.names_one(name)
 
 
 def names_a_secret(name: str, value: Any) -> bool:

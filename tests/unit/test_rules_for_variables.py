@@ -139,7 +139,7 @@ SECRET_VALUES = {
     "AWS key": "AKIA" + "A" * 16,
     "AWS session key": "use ASIA" + "B" * 16 + " now",
     "GitHub": "ghp" + "_" + "a" * 20,
-    "Slack": "xox" + "b-1",
+    "Slack": "xox" + "b-1234567890",
     "Stripe": "sk" + "_live_1",
     "JWT": "eyJ" + "a" * 10 + ".b.c",
     "address": "postgres://user:planted@db.example.com/shop",
