@@ -49,10 +49,12 @@ class Report:
     """All seconds since the start, in their order; it grows while the load runs.
 
     samples: the first failures in words.
+    late_seconds: how far behind its pace a request was sent, at worst: the sender's own machine was busy.
     """
 
     seconds: list[Second] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
+    late_seconds: float = 0.0
 
     @property
     def total(self) -> Second:
@@ -180,6 +182,7 @@ class Load:
         while True:
             now = time.monotonic()
             due = int((now - start) * self._rate) + 1
+            self.report.late_seconds = max(self.report.late_seconds, now - start - sent / self._rate)
             for number in range(sent, due):
                 task = asyncio.create_task(self._send(number, int(now - start)))
                 self._running.add(task)

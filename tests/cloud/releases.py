@@ -1,13 +1,13 @@
 """A stack `local` that is released to with the real command, in a checkout of its own, under load."""
 
+import fcntl
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,6 +18,7 @@ from examples.variants import variant
 from localcloud.dataplane import images
 from localcloud.paths import IMAGES, PROJECT, WORKSPACE
 from tests.cloud import killed_release, rounds
+from tests.cloud.commands import COMMAND_SECONDS, Command, Said
 from tests.cloud.stack import StackUnderTest
 
 STACK = "local"
@@ -25,74 +26,15 @@ SERVICE: Literal["api"] = "api"
 COLOURS = ("blue", "green")
 # What every version here knows of the database, and the next revision.
 SCHEMA, NEXT_SCHEMA = "0001", "0002"
-COMMAND_SECONDS = 300
 # What is waited for comes within seconds, or a minute on a busy machine; this is far beyond that.
 WAIT_SECONDS = 240
 LOOK_SECONDS = 0.25
+# Requests per second from which on another one of its kind would make a request fail for want of a core.
+MUCH_LOAD = 100
 
-COMPLETED, FAILED, REFUSED, ROLLED_BACK, NEEDS_PERSON = 0, 1, 3, 4, 5
+COMPLETED, FAILED, REFUSED, ROLLED_BACK, NEEDS_PERSON, INTERRUPTED = 0, 1, 3, 4, 5, 130
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Said:
-    """What a command came to."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Its one document on standard output."""
-        return json.loads(self.out)
-
-    @property
-    def text(self) -> str:
-        """All of it, for the message of a test that fails."""
-        return f"exit status {self.status}\n{self.out}\n{self.err}"
-
-
-class Command:
-    """A command that runs; `end` waits for it."""
-
-    def __init__(self, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            arguments,
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def line(self) -> str:
-        """The next line on its standard output."""
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended."""
-        return self._process.poll() is not None
-
-    def end(self, seconds: float = COMMAND_SECONDS) -> Said:
-        """Closes its standard input and returns what it came to; it may take so long."""
-        try:
-            out, err = self._process.communicate(timeout=seconds)
-        except BaseException:
-            self.kill()
-            raise
-        return Said(status=self._process.returncode, out=out, err=err)
-
-    def kill(self) -> None:
-        """Ends it where a test leaves it behind."""
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
 
 
 @dataclass
@@ -303,6 +245,16 @@ class Checkout:
         until = datetime.fromisoformat(item["until"]["S"])
         time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds()) + LOOK_SECONDS)
 
+    def end_the_lease(self) -> None:
+        """As if the lock's lease had gone by: its holder has died, and nobody waits for a minute."""
+        self.stack.aws("dynamodb").update_item(
+            TableName=self.outputs["release_table"],
+            Key={"pk": {"S": "lock"}, "sk": {"S": "stack"}},
+            UpdateExpression="SET #until = :now",
+            ExpressionAttributeNames={"#until": "until"},
+            ExpressionAttributeValues={":now": {"S": datetime.now(UTC).isoformat()}},
+        )
+
     def stored(self, number: int) -> Any:
         """The entries of a record, as they are in the table; nothing verifies them."""
         found = self.stack.aws("dynamodb").query(
@@ -321,7 +273,15 @@ class Checkout:
 
     @contextmanager
     def load(self, rate: float, *, slow_share: float = 0.0) -> Iterator["Traffic"]:
-        """Sends requests from another process meanwhile; its figures are there after the block."""
+        """Sends requests from another process meanwhile; its figures are there after the block.
+
+        Of much load there is one at a time in a run, whatever the number of its workers.
+        """
+        with much_load() if rate >= MUCH_LOAD else nullcontext(), self._sending(rate, slow_share) as traffic:
+            yield traffic
+
+    @contextmanager
+    def _sending(self, rate: float, slow_share: float) -> Iterator["Traffic"]:
         traffic = Traffic()
         arguments = [self.api, "--rate", f"{rate:g}", "--slow-share", f"{slow_share:g}"]
         command = Command(
@@ -351,7 +311,16 @@ class Traffic:
     def lost(self) -> Mapping[str, Any]:
         """Everything that failed: empty if nothing did."""
         failed: Mapping[str, Any] = self.figures["failed"]
-        return {**failed, "samples": self.figures["samples"]} if failed else {}
+        about = {name: self.figures[name] for name in ("samples", "late_seconds")}
+        return {**failed, **about} if failed else {}
+
+
+@contextmanager
+def much_load() -> Iterator[None]:
+    """Waits until no other test of the run sends much load. A process that dies lets it go."""
+    with (WORKSPACE / "load.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def wait_for(look: Callable[[], T | None], what: str) -> T:

@@ -38,6 +38,7 @@ def main() -> None:
         "errors": dict(total.errors),
         "latencies": {str(percent): total.percentile(percent) for percent in (50, 99)},
         "samples": report.samples,
+        "late_seconds": report.late_seconds,
     }
     sys.stdout.write(json.dumps(found) + "\n")
 
