@@ -55,13 +55,23 @@ def _preview(inputs: Inputs, keys: Keys, environment: str) -> Mapping[str, str]:
 
 def _writer(inputs: Inputs, keys: Keys, environment: str) -> Mapping[str, str]:
     stack = REVIEW_STACKS if environment == REVIEW else environment
+    looks = [allow("Look", in_full(READS), "*")]
     return {
-        "read": document([allow("Look", in_full(READS), "*")]),
+        "read": document([*looks, *(_reviews(inputs) if environment == REVIEW else [])]),
         "state": document(_state(inputs, keys, stack)),
         "stack": document([*_named(inputs, f"{PROJECT}-{stack}", stack), *_keys_of_stacks(inputs)]),
         "network": document([allow("Build", in_full(UNNAMED), "*")]),
         "roles": document(_roles(inputs, stack)),
     }
+
+
+def _reviews(inputs: Inputs) -> list[Statement]:
+    """The records of short-lived stacks, and what is left of one whose state is lost."""
+    records = f"arn:{inputs.partition}:ssm:*:{inputs.account}:parameter/{PROJECT}/{REVIEW}"
+    return [
+        allow("Records", "ssm:*Parameter*", [records, f"{records}/*"]),
+        allow("FindLeftovers", "tag:GetResources", "*"),
+    ]
 
 
 def _state(inputs: Inputs, keys: Keys, stack: str) -> list[Statement]:

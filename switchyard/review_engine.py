@@ -1,5 +1,6 @@
 """The settings file of a review stack, and the engine on it."""
 
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -9,7 +10,11 @@ import yaml
 from review.ephemeral import Record, number_of
 from review.ephemeral_settings import derive, document
 from switchyard import stacks
+from switchyard.backend import BackendElsewhere, backend_of
+from switchyard.locks import project_of
 from switchyard.review_places import Place, file_of
+
+STATE = re.compile(r"\.json(\.gz)?$")
 
 
 def write_settings(place: Place, record: Record) -> None:
@@ -36,6 +41,18 @@ def engine_of(place: Place, stack: str) -> auto.LocalWorkspace:
 
 
 def states_of(place: Place) -> set[str]:
-    """The review stacks that the engine has a state of."""
-    found = stacks.workspace(place.base).list_stacks()
-    return {stack.name for stack in found if number_of(stack.name) is not None}
+    """The review stacks that the engine has a state of.
+
+    The engine's own listing reads the state of every stack, which GitHub's review environment may not.
+    """
+    engine = stacks.workspace(place.base)
+    backend = None
+    with suppress(BackendElsewhere):
+        backend = backend_of(engine)
+    if backend is None:
+        names = [stack.name for stack in engine.list_stacks()]
+    else:
+        folder = f".pulumi/stacks/{project_of(engine)}/"
+        keys = [stored.key.removeprefix(folder) for stored in backend.list(f"{folder}pr-")]
+        names = [key.removesuffix(".gz").removesuffix(".json") for key in keys if STATE.search(key)]
+    return {name for name in names if number_of(name) is not None}

@@ -112,6 +112,16 @@ def test_a_writer_keeps_its_own_stacks_state_and_nobody_elses(verb: str, resourc
     assert not writers_may(f"s3:{verb}Object", resource.replace("/switchyard/", "/switchyard-bootstrap/"))
 
 
+def test_the_review_environment_keeps_the_records_of_its_stacks_and_nobody_else_does() -> None:
+    records = f"arn:aws:ssm:eu-west-1:{ACCOUNT}:parameter/switchyard/review"
+    for action in ("GetParameter", "GetParametersByPath", "PutParameter", "DeleteParameter"):
+        for resource in (records, f"{records}/pr-42", f"{records}/"):
+            assert writers_may(f"ssm:{action}", resource, environment="review")
+            assert not writers_may(f"ssm:{action}", resource, environment="staging")
+    assert writers_may("tag:GetResources", environment="review")
+    assert not writers_may("ssm:PutParameter", f"{records}ers/pr-42", environment="review")
+
+
 def test_the_review_environment_keeps_the_stacks_of_pull_requests() -> None:
     state = f"{OBJECTS}/stacks/switchyard/pr-42.json"
     assert writers_may("s3:PutObject", state, environment="review")
