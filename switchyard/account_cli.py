@@ -1,6 +1,8 @@
 """`switchyard review` and `switchyard bootstrap`: short-lived stacks, and the account that they are in."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +14,22 @@ if TYPE_CHECKING:
     from switchyard.review_stacks import Reaped
 
 HOURS = 48
+FAILED = 1
 Number = Annotated[int, typer.Option("--pr", min=1, help="The pull request's number.")]
 
 review_app = typer.Typer(help="A stack of its own for each pull request, with a time to live.")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What was interrupted says so, by its status too."""
+    from switchyard.interrupted import Interrupted
+
+    try:
+        yield
+    except Interrupted as error:
+        err.print(f"{error}: run the same again to go on", markup=False)
+        raise typer.Exit(error.status) from None
 
 
 def _line(text: str) -> None:
@@ -37,7 +52,7 @@ def review_up(
     """
     from switchyard.review_stacks import up
 
-    with progress() as say:
+    with _told(), progress() as say:
         made = up(number, base=base, ttl_hours=hours, say=say)
     record, outputs = made.record, made.outputs
     if as_json:
@@ -63,7 +78,7 @@ def review_down(number: Number, as_json: AsJson = False) -> None:
     from review.ephemeral import stack_name
     from switchyard.review_stacks import down
 
-    with progress() as say:
+    with _told(), progress() as say:
         was_there = down(number, say)
     if as_json:
         print_json({"stack": stack_name(number), "destroyed": was_there})
@@ -77,12 +92,14 @@ def review_reap(as_json: AsJson = False) -> None:
     from switchyard.review_stacks import ReapFailed, reap
 
     try:
-        with progress() as say:
+        with _told(), progress() as say:
             reaped = reap(datetime.now(UTC), say)
     except ReapFailed as failed:
-        if as_json:
-            _print_reaped(failed.reaped)
-        raise
+        if not as_json:
+            raise
+        # One document, that says what was done and what was not.
+        _print_reaped(failed.reaped)
+        raise typer.Exit(FAILED) from None
     if as_json:
         _print_reaped(reaped)
     else:
@@ -112,16 +129,17 @@ def bootstrap(
     """
     from switchyard import bootstrap as module
 
-    done = module.run(
-        account,
-        region,
-        repository,
-        environment,
-        yes=yes,
-        say=lambda text: err.print(text, markup=False, soft_wrap=True),
-        ask=(lambda question: typer.confirm(question, err=True)) if sys.stdin.isatty() else None,
-        branch=branch,
-    )
+    with _told():
+        done = module.run(
+            account,
+            region,
+            repository,
+            environment,
+            yes=yes,
+            say=lambda text: err.print(text, markup=False, soft_wrap=True),
+            ask=(lambda question: typer.confirm(question, err=True)) if sys.stdin.isatty() else None,
+            branch=branch,
+        )
     if as_json:
         print_json(done.as_dict())
     else:

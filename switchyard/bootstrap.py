@@ -16,7 +16,10 @@ from bootstrap.inputs import InvalidInputs, checked
 from localcloud.paths import WORKSPACE
 from switchyard.bootstrap_account import check_account, place_of_state, with_provider
 from switchyard.bootstrap_engine import Bench, begin, lay_out, moved_to_bucket, opened
+from switchyard.embedded import Watcher
+from switchyard.embedded import run as run_step
 from switchyard.errors import DeploymentFailed, SwitchyardError
+from switchyard.interrupted import interruptible
 
 Say = Callable[[str], None]
 Ask = Callable[[str], bool]
@@ -101,6 +104,7 @@ def run(
         raise SwitchyardError(f"can't bootstrap that:\n{error}") from None
     work = folder or WORKSPACE / "bootstrap" / account
     bench = Bench(inputs=inputs, environment=dict(environment or {}), folder=work.absolute())
+    say(f"Looking at account {account}")
     check_account(bench)
     moved, begun = place_of_state(bench)
     bench.inputs = with_provider(bench, opened(bench, moved) if moved or begun else None)
@@ -129,14 +133,11 @@ def _apply(bench: Bench, stack: auto.Stack, *, yes: bool, say: Say, ask: Ask | N
         )
     if not yes and ask is not None and not ask(f"Do this in account {bench.inputs.account}?"):
         raise NotConfirmed("nothing was done, as you wish")
-    say(f"Bootstrapping account {bench.inputs.account}")
-    try:
-        done = stack.up(color="never", suppress_outputs=True)
-    except auto.CommandError as error:
-        raise DeploymentFailed(
-            f"bootstrap stopped half-way:\n{error}\nMend it and run the same again in this checkout: what "
-            "was made is known."
-        ) from None
+    watcher = Watcher(say=say, verb=f"Bootstrapping account {bench.inputs.account}")
+    engine = stack.workspace
+    assert isinstance(engine, auto.LocalWorkspace)  # noqa: S101 - the only kind there is
+    with interruptible(engine, say):
+        done = run_step(lambda: stack.up(color="never", suppress_outputs=True, on_event=watcher), watcher)
     counts = done.summary.resource_changes or {}
     return {str(kind): count for kind, count in counts.items() if OpType(kind) not in NOTHING}
 

@@ -11,7 +11,7 @@ import typer
 from localcloud.errors import CloudError
 from release.errors import NotYet, Refused, ReleaseError
 from review.errors import ReviewError
-from switchyard import account_cli, release_cli, review_cli, state_cli
+from switchyard import account_cli, promotion_cli, release_cli, review_cli, state_cli
 from switchyard.console import AsJson, StackName, err, out, print_json, progress
 from switchyard.errors import SwitchyardError
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 cloud_app = typer.Typer(help="The embedded cloud: an AWS API and Pulumi's engine, on this machine alone.")
 app.add_typer(cloud_app, name="cloud", no_args_is_help=True)
 app.add_typer(release_cli.app, name="release", no_args_is_help=True)
-app.command("promote")(release_cli.promote)
+app.command("promote")(promotion_cli.promote)
 review_cli.add_to(app)
 state_cli.add_to(app)
 account_cli.add_to(app)

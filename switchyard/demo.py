@@ -26,7 +26,7 @@ from release.series import Sample
 from release.view import ReleaseView
 from switchyard import embedded
 from switchyard.errors import SwitchyardError
-from switchyard.releases import ReleasedStack, commit_of_checkout, live_images
+from switchyard.releases import ReleasedStack, commit_of_checkout, running_images
 
 STACK = "local"
 SERVICE: Literal["api"] = "api"
@@ -73,7 +73,7 @@ def run(console: Console, *, rate_per_second: float, say: Say, out: Path = OUTPU
     stack = ReleasedStack(STACK)
     with tempfile.TemporaryDirectory(prefix="switchyard-demo-") as folder:
         builder = Builder(stack, Path(folder))
-        if SERVICE not in live_images(stack):
+        if not running_images(stack, [SERVICE]):
             say(f"Releasing the first version of {SERVICE}: nothing ran before")
             _expect(release(stack, builder.image(schema=FIRST_SCHEMA), say), ExitCode.COMPLETED)
         load = Load(f"{stack.parts.production_url}{PATH}", rate_per_second=rate_per_second)

@@ -32,6 +32,7 @@ from review.errors import ReviewError
 from switchyard import stacks
 from switchyard.embedded import Watcher, fill_secrets, run
 from switchyard.errors import SwitchyardError
+from switchyard.interrupted import interruptible
 from switchyard.recovery import recover
 from switchyard.review_engine import engine_of, states_of, write_settings
 from switchyard.review_places import (
@@ -109,11 +110,12 @@ def _up(number: int, base: str, expires: datetime, say: Say) -> ReviewStack:
         cloud.ensure_certificate(place.settings.edge.certificate_arn)
     say(f"Bringing up {stack}: from {base}, network {record.cidr}, until {expires:%Y-%m-%d %H:%M} UTC")
     watcher = Watcher(say=say, verb=f"Bringing up {stack}")
-    opened = run(lambda: stacks.selected(stack, engine), watcher)
-    record = replace(record, phase=Phase.BEGUN)
-    place.write(record)
-    recover(stack, say, engine)
-    run(lambda: opened.up(on_event=watcher, suppress_outputs=True, show_secrets=False), watcher)
+    with interruptible(engine, say):
+        opened = run(lambda: stacks.selected(stack, engine), watcher)
+        record = replace(record, phase=Phase.BEGUN)
+        place.write(record)
+        recover(stack, say, engine)
+        run(lambda: opened.up(on_event=watcher, suppress_outputs=True, show_secrets=False), watcher)
     if stacks.is_embedded(base):
         fill_secrets(stack, say)
     return ReviewStack(record=record, outputs=run(lambda: stacks.outputs_of(stack), watcher))

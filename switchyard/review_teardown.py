@@ -14,6 +14,7 @@ from review.ephemeral import Phase, Record, choose_cidr, number_of
 from switchyard import stacks
 from switchyard.embedded import Watcher, run
 from switchyard.errors import SwitchyardError
+from switchyard.interrupted import interruptible
 from switchyard.locks import locks
 from switchyard.recovery import recover
 from switchyard.review_engine import engine_of, states_of, write_settings
@@ -62,9 +63,10 @@ def _destroy(stack: str, engine: auto.LocalWorkspace, say: Say, old_locks_before
     watcher = Watcher(say=say, verb=f"Destroying {stack}")
     if old_locks_before is not None:
         _clear_old_locks(stack, engine, old_locks_before, say)
-    recover(stack, say, engine)
-    opened = run(lambda: stacks.selected(stack, engine), watcher)
-    run(lambda: opened.destroy(on_event=watcher, suppress_outputs=True, show_secrets=False), watcher)
+    with interruptible(engine, say):
+        recover(stack, say, engine)
+        opened = run(lambda: stacks.selected(stack, engine), watcher)
+        run(lambda: opened.destroy(on_event=watcher, suppress_outputs=True, show_secrets=False), watcher)
 
 
 def _clear_old_locks(stack: str, engine: auto.LocalWorkspace, before: datetime, say: Say) -> None:

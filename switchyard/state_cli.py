@@ -15,7 +15,7 @@ import click
 import typer
 
 from switchyard.console import AsJson, StackName, err, out, print_json, progress
-from switchyard.release_cli import actor
+from switchyard.release_request import actor
 
 if TYPE_CHECKING:
     import pulumi.automation as auto

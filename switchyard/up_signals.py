@@ -24,7 +24,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_SECONDS = 10.0
 
 # What is not begun any more once a signal came; other commands only tell how it ended.
-BEGINNINGS = (["preview"], ["up"])
+BEGINNINGS = (["preview"], ["up"], ["destroy"])
 
 OnOutput = Callable[[str], None]
 
