@@ -138,6 +138,22 @@ def test_in_a_loop_it_ends_with_its_block() -> None:
         assert load.report.total.sent == load.report.total.ok > 5
 
 
+def test_it_says_how_late_it_was_where_it_could_not_keep_its_pace() -> None:
+    held_up = 0.5
+
+    async def scenario(url: str) -> float:
+        async with Load(url, rate_per_second=50) as load:
+            await asyncio.sleep(0.1)
+            # Everything of this thread stands still, as on a machine without a core to spare.
+            time.sleep(held_up)
+            await asyncio.sleep(0.1)
+            return load.report.late_seconds
+
+    with Server("7") as server:
+        late = asyncio.run(scenario(f"http://127.0.0.1:{server.port}"))
+    assert late > held_up / 2
+
+
 @pytest.mark.parametrize(
     "settings",
     [
