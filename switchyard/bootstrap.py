@@ -104,8 +104,8 @@ def run(
         raise SwitchyardError(f"can't bootstrap that:\n{error}") from None
     work = folder or WORKSPACE / "bootstrap" / account
     bench = Bench(inputs=inputs, environment=dict(environment or {}), folder=work.absolute())
-    say(f"Looking at account {account}")
     check_account(bench)
+    say(f"Looking at account {account}")
     moved, begun = place_of_state(bench)
     bench.inputs = with_provider(bench, opened(bench, moved) if moved or begun else None)
     lay_out(bench)

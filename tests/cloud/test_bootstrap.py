@@ -103,7 +103,10 @@ def test_a_second_run_finds_the_state_from_anywhere_and_changes_nothing(tmp_path
     said: list[str] = []
     again = run(tmp_path / "another-machine", said, yes=False)
     assert dict(again.changes) == {}
-    assert said == [f"Account {ACCOUNT} is as it should be: nothing to change"]
+    assert said == [
+        f"Looking at account {ACCOUNT}",
+        f"Account {ACCOUNT} is as it should be: nothing to change",
+    ]
 
 
 @pytest.mark.usefixtures("first")

@@ -1,16 +1,16 @@
 """Review stacks on the embedded cloud: made, killed, reaped, taken down; and nothing else is ever touched."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -101,7 +101,11 @@ def killed_up(base: StackUnderTest, number: int, condition: Callable[[], object]
     try:
         wait_for(condition, process)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        # The engine has a process group of its own.
+        root = psutil.Process(process.pid)
+        for each in [root, *root.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         process.communicate()
 
 
