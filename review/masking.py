@@ -44,6 +44,7 @@ class Masker:
         self._key = key
         # Names of properties and much of their values come again and again.
         self._seen: dict[str, str] = {}
+        self._under: dict[tuple[str, str], str] = {}
         within = {form for secret in self._whole for form in _forms(secret)}
         # The longest first: one secret may begin with another.
         ordered = sorted(within, key=lambda form: (-len(form), form))
@@ -78,16 +79,24 @@ class Masker:
 
     def value(self, value: Any, name: str = "") -> Any:
         """The value, masked all the way down. `name`: of the property that it stands under."""
+        # Most are text, much of it the same, and documents above all take long.
+        if isinstance(value, str):
+            found = self._under.get((name, value))
+            if found is None:
+                found = self._under[name, value] = self._under_name(name, value)
+            return found
         if isinstance(value, Mapping):
             return self._mapping(value)
         if isinstance(value, list | tuple):
             return [self.value(entry, name) for entry in value]
         if value is None or isinstance(value, bool):
             return value
-        if names_a_secret(name, value) or (not isinstance(value, str) and str(value) in self._whole):
-            return self._stand_in(str(value))
-        if not isinstance(value, str):
-            return value
+        secret = names_a_secret(name, value) or str(value) in self._whole
+        return self._stand_in(str(value)) if secret else value
+
+    def _under_name(self, name: str, value: str) -> str:
+        if names_a_secret(name, value):
+            return self._stand_in(value)
         document = as_document(value)
         if document is None:
             return self.text(value)

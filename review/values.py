@@ -86,6 +86,8 @@ def differences(before: Any, after: Any, path: Path = ()) -> Iterator[tuple[Path
 
     JSON within text is looked into: a policy or a container definition is one long line otherwise.
     """
+    if isinstance(before, str) and before == after:
+        return
     old, new = opened(before), opened(after)
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:
