@@ -106,7 +106,11 @@ def checked(**given: object) -> Inputs:
     try:
         return Inputs.model_validate(given)
     except ValidationError as error:
-        raise InvalidInputs("\n".join(_told(found) for found in error.errors())) from None
+        found = error.errors()
+        wrong = {one["loc"][0] for one in found if len(one["loc"]) > 1}
+        # A list whose items are wrong is told as too short as well.
+        told = [one for one in found if len(one["loc"]) != 1 or one["loc"][0] not in wrong]
+        raise InvalidInputs("\n".join(_told(one) for one in told)) from None
 
 
 _ALLOWED = {

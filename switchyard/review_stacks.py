@@ -142,7 +142,7 @@ def _down(stack: str, say: Say) -> bool:
         file_of(stack).unlink(missing_ok=True)
         say(f"There is no {stack} where these are: {', '.join(place.base for place in reached)}")
         for error in beyond.values():
-            say(f"Not looked at: {error}")
+            say(f"Not looked at: {_first_line(error)}")
     return bool(recorded or stated)
 
 
@@ -155,7 +155,7 @@ def reap(now: datetime, say: Say) -> Reaped:
     reaped = Reaped()
     reached, beyond = _reached()
     for base, error in beyond.items():
-        say(f"Not looked at: {error}")
+        say(f"Not looked at: {_first_line(error)}")
         # A stack elsewhere is for a reap with other credentials; one with mistakes in its file is for nobody.
         if not reached or not isinstance(error, OutOfReach):
             reaped.failed[base] = str(error)
@@ -277,6 +277,11 @@ def _sweep_files(place: Place, known: set[str], say: Say) -> None:
 
 
 # --- errors in words
+
+
+def _first_line(error: Exception) -> str:
+    """What is wrong, without the way out: that others can't be reached is no fault where one can."""
+    return str(error).partition("\n")[0]
 
 
 def _in_own_words(work: Callable[[], Result]) -> Result:

@@ -75,3 +75,18 @@ def test_an_environment_whose_permissions_would_cover_anothers_is_refused(names:
     with pytest.raises(InvalidInputs, match="the writer of dev could change what is dev-eu's"):
         checked(**GOOD | {"environments": names})
     assert checked(**GOOD | {"environments": ("dev", "development")}), "no hyphen, no overlap"
+
+
+def test_a_wrong_environment_is_told_once_and_each_of_several() -> None:
+    with pytest.raises(InvalidInputs) as refused:
+        checked(**GOOD | {"environments": ("A*",)})
+    assert str(refused.value).count("\n") == 0
+    assert str(refused.value).startswith(
+        "environments: 'A*' is not allowed; give one to ten GitHub environments"
+    )
+    with pytest.raises(InvalidInputs) as refused:
+        checked(**GOOD | {"environments": ("A*", "prod", "B:")})
+    assert [line.split(" is ")[0] for line in str(refused.value).splitlines()] == [
+        "environments: 'A*'",
+        "environments: 'B:'",
+    ]
