@@ -19,6 +19,7 @@ import pulumi.automation as auto
 import yaml
 from pulumi.automation import EngineEvent
 
+from infra.settings_file import kept
 from review import known_secrets
 from review.changes import Reading
 from review.digest import configuration_version, plan_of, secret_key, state_version
@@ -78,7 +79,7 @@ def preview(request: Request, say: Say, today: date | None = None) -> Report:
     say(f"Previewing {request.stack}" + (", reading AWS first" if request.refresh else ""))
     masker = masker_of(request)
     project, plan, judgement = _project(request), None, Judgement()
-    with _kept(request.file):
+    with kept(request.file):
         try:
             with _selected(request) as stack:
                 configuration = configuration_of(request.file)
@@ -216,16 +217,3 @@ def _selected(request: Request) -> Iterator[auto.Stack]:
     with tempfile.TemporaryDirectory(prefix="preview-") as state:
         opts = options(request.engine, PULUMI_BACKEND_URL=f"file://{state}")
         yield auto.create_stack(request.stack, work_dir=folder, opts=opts)
-
-
-@contextmanager
-def _kept(file: Path) -> Iterator[None]:
-    """Leaves the file as it was: the engine writes a new stack's salt into it."""
-    before = file.read_bytes() if file.exists() else None
-    try:
-        yield
-    finally:
-        if before is None:
-            file.unlink(missing_ok=True)
-        elif file.read_bytes() != before:
-            file.write_bytes(before)

@@ -12,6 +12,7 @@ import pulumi.automation as auto
 from pulumi.automation import EngineEvent, OpType
 from rich.console import Console
 
+from infra.settings_file import kept
 from localcloud import cloud
 from localcloud.dataplane import images
 from localcloud.dataplane.images import PublishedImage
@@ -19,7 +20,6 @@ from localcloud.paths import IMAGES, PROJECT
 from switchyard import status as status_module
 from switchyard.errors import DeploymentFailed
 from switchyard.recovery import recover
-from switchyard.settings_file import kept
 from switchyard.stacks import account_of, project_name, selected, session_of, settings_of, workspace
 
 Say = Callable[[str], None]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi.automation as auto
 
 from infra.settings import Settings
+from infra.settings_file import kept
 from localcloud import cloud
 from localcloud.paths import PROJECT
 from release import plan as planning
@@ -49,7 +50,6 @@ from release.promotion import PastRelease, Proof, live_image, promotable, prove
 from release.store import Store, this_process
 from release.table import DynamoTable
 from switchyard.errors import SwitchyardError
-from switchyard.settings_file import kept
 from switchyard.stacks import (
     environment_of,
     is_embedded,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from infra.arguments import Stack
+from infra.settings_file import kept
 from localcloud.errors import CloudError
 from localcloud.paths import PROJECT
 from release.aws.session import Clients
@@ -17,7 +18,6 @@ from review.errors import ReviewError
 from switchyard import reviews
 from switchyard.embedded import Watcher
 from switchyard.errors import SwitchyardError
-from switchyard.settings_file import kept
 from switchyard.stacks import (
     environment_of,
     guard_account,

@@ -9,10 +9,10 @@ import pytest
 from pulumi.automation import EngineEvent
 from rich.console import Console
 
+from infra.settings_file import kept
 from switchyard import embedded
 from switchyard.embedded import Watcher
 from switchyard.errors import DeploymentFailed
-from switchyard.settings_file import kept
 from tests.unit.test_status import FOUND
 
 URN = "urn:pulumi:local::switchyard::aws:ec2/vpc:Vpc::"
@@ -201,3 +201,26 @@ def test_a_stacks_own_salt_stays(tmp_path: Path, only: bool) -> None:
     with kept(file, only=only):
         file.write_text("encryptionsalt: v1:own\n")
     assert file.read_text() == "encryptionsalt: v1:own\n"
+
+
+def test_a_file_that_the_engine_has_made_goes_again(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.new.yaml"
+    with kept(file):
+        file.write_text("encryptionsalt: v1:embedded\n")
+    assert not file.exists()
+
+
+def test_nothing_that_a_key_service_needs_stays_either(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.prod.yaml"
+    file.write_text("# Production.\nconfig: {}\n")
+    with kept(file):
+        file.write_text("secretsprovider: awskms://alias/x\nencryptedkey: AbC\nconfig: {a: 1}\n")
+    assert file.read_text() == "config: {a: 1}\n"
+
+
+def test_a_file_that_can_not_be_read_as_yaml_is_nobodys_to_mend(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.prod.yaml"
+    file.write_text("config: [\n")
+    with kept(file):
+        assert file.read_text() == "config: [\n"
+    assert file.read_text() == "config: [\n"
