@@ -8,12 +8,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from pulumi.automation import EngineEvent
 
+from bench.results import Figure, judged, spread
 from localcloud.paths import PROJECT
 
 # A create that takes this long is the provider waiting for AWS to say "ready".
@@ -38,6 +39,47 @@ def run(command: list[str], environment: dict[str, str]) -> str:
         command, cwd=PROJECT, env={**environment, "PATH": path}, capture_output=True, text=True, check=True
     )
     return done.stdout
+
+
+class SharedCloud:
+    """An embedded cloud that starts when the first section needs it, and ends with the last."""
+
+    def __init__(self) -> None:
+        self._exits = ExitStack()
+        self._environment: dict[str, str] | None = None
+        self._up: dict[str, dict[str, float]] = {}
+
+    def __enter__(self) -> "SharedCloud":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the checkout that the cloud is of."""
+        if self._environment is None:
+            self._environment = self._exits.enter_context(scratch_cloud())
+        return self._environment
+
+    def up(self, stack: str) -> dict[str, float]:
+        """Brings the stack up, once; how long that took."""
+        if stack not in self._up:
+            self._up[stack] = bring_up(stack, self.environment)
+        return self._up[stack]
+
+
+def up_figures(up: dict[str, float]) -> Iterator[Figure]:
+    """How long it took to bring a stack up."""
+    yield judged("make up, engine in the cache", up["total"], f"{up['total']:.0f} s", 180, "≤ 180 s")
+    yield judged("of which not the provider's waiting", up["own"], f"{up['own']:.0f} s", 30, "≤ 30 s")
+
+
+def preview_figures(stack: str, environment: dict[str, str]) -> Iterator[Figure]:
+    """How long previews of the stack take that change nothing."""
+    seconds = previews(stack, environment)
+    middle = statistics.median(seconds)
+    yield judged(f"preview of {stack}, nothing to change", middle, spread(seconds), 4, "≤ 4 s")
 
 
 def bring_up(stack: str, environment: dict[str, str]) -> dict[str, float]:
@@ -91,11 +133,6 @@ def previews(stack: str, environment: dict[str, str], runs: int = 5) -> list[flo
         if " to " in said.rpartition("Resources:")[2]:
             raise RuntimeError(f"the preview was to change nothing:\n{said}")
     return seconds[1:]
-
-
-def median(figures: list[float]) -> str:
-    """The median with the range around it."""
-    return f"{statistics.median(figures):.1f} s ({min(figures):.1f} to {max(figures):.1f})"
 
 
 if __name__ == "__main__":

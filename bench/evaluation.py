@@ -6,16 +6,51 @@ evaluation, how many resources were registered, and the peak memory in MiB.
 
 import json
 import resource
+import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-import yaml
+from bench.results import Figure, judged
+from bench.services import config_of
+
+
+def figures() -> Iterator[Figure]:
+    """What needs no cloud."""
+    prod = evaluated("prod")
+    yield judged(
+        f"evaluation of prod under mocks ({prod['resources']} resources)",
+        prod["evaluation"],
+        f"{prod['evaluation']:.2f} s, imports {prod['imports']:.2f} s",
+        1.5,
+        "≤ 1.5 s over the imports",
+    )
+    yield judged("memory of the program, prod", prod["memory"], f"{prod['memory']:.0f} MiB", 200, "≤ 200 MiB")
+    few, many = evaluated("local", 4), evaluated("local", 100)
+    each = [1000 * found["evaluation"] / found["resources"] for found in (few, many)]
+    yield judged(
+        f"per resource, {few['resources']} against {many['resources']} resources",
+        each[1] / each[0],
+        f"{each[0]:.2f} ms against {each[1]:.2f} ms: {each[1] / each[0]:.2f} times",
+        1.5,
+        "≤ 1.5 times",
+    )
+    yield Figure(what=f"memory, {many['resources']} resources", measured=f"{many['memory']:.0f} MiB")
+
+
+def evaluated(stack: str, services: int | None = None) -> dict[str, Any]:
+    """The figures of one evaluation in a process of its own."""
+    arguments = [stack, *([str(services)] if services else [])]
+    done = subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-m", "bench.evaluation", *arguments], capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def main(stack: str, services: int | None) -> dict[str, Any]:
-    """The figures of one evaluation; `services` copies the stack's last service until there are so many."""
+    """The figures of one evaluation; with so many `services`."""
     start = time.process_time()
     from infra import platform
     from infra.arguments import Stack
@@ -23,12 +58,7 @@ def main(stack: str, services: int | None) -> dict[str, Any]:
     from tests.unit.harness import deploy
 
     imported = time.process_time()
-    config = yaml.safe_load((Path(__file__).parents[1] / f"Pulumi.{stack}.yaml").read_text())["config"]
-    blocks = config["switchyard:services"]
-    pattern = list(blocks.values())[-1]
-    for number in range(len(blocks), services or 0):
-        route = {**pattern["route"], "priority": 100 + number}
-        blocks[f"service-{number}"] = {**pattern, "image_repository": f"service-{number}", "route": route}
+    config = config_of(stack, services)
     settings = parse(config, f"Pulumi.{stack}.yaml")
     args = Stack(project="switchyard", name=stack, account_id=settings.accounts[0], settings=settings)
     answers: dict[str, dict[str, list[str]]] = {

@@ -10,15 +10,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 from bench import engine
+from bench.results import Figure, judged, spread
 
 if TYPE_CHECKING:
     from release.run import Ended
@@ -188,32 +187,35 @@ def measured(runs: int = RUNS) -> Figures:
         return {"whole": list(whole(releases, runs)), "stepwise": list(stepwise(releases, runs))}
 
 
-def shown(figures: Sequence[Mapping[str, float]], of: Callable[[Mapping[str, float]], float]) -> str:
-    """The median of a figure over the runs, with the range around it."""
-    return engine.median([of(run) for run in figures])
-
-
-def rows(table: Table, figures: Figures) -> None:
-    """Adds the figures beside their goals."""
+def rows(figures: Figures) -> Iterator[Figure]:
+    """The figures beside their goals."""
     releases, steps = figures["whole"], figures["stepwise"]
-    table.add_row(
+    yield _row(
         f"all-at-once release, no bake, {len(releases)} runs",
-        shown(releases, lambda run: run["total"]),
+        [run["total"] for run in releases],
+        WHOLE_GOAL_SECONDS,
         f"≤ {WHOLE_GOAL_SECONDS} s",
     )
     medians = {part: statistics.median(run[part] for run in releases) for part in PARTS}
-    table.add_row("of which", ", ".join(f"{part} {seconds:.1f}" for part, seconds in medians.items()), "")
-    table.add_row(
+    parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in medians.items())
+    yield Figure(what="of which", measured=parts)
+    yield _row(
         f"a step of a release, beside its wait, {len(steps)} runs",
-        shown(steps, lambda run: run["step"]),
+        [run["step"] for run in steps],
+        STEP_GOAL_SECONDS,
         f"≤ {STEP_GOAL_SECONDS} s",
     )
     poll = steps[0]["poll"]
-    table.add_row(
+    yield _row(
         f"from alarm to restored weights, {len(steps)} runs, polled every {poll:.1f} s",
-        shown(steps, lambda run: run["back"]),
+        [run["back"] for run in steps],
+        BACK_GOAL_SECONDS + poll,
         f"≤ {BACK_GOAL_SECONDS} s + {poll:.1f} s",
     )
+
+
+def _row(what: str, seconds: Sequence[float], limit: float, goal: str) -> Figure:
+    return judged(what, statistics.median(seconds), spread(seconds), limit, goal)
 
 
 def on_the_cloud_of(environment: dict[str, str]) -> Figures:
