@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.cidr import NARROWEST_PREFIX, plan_subnets
@@ -43,6 +43,7 @@ PRIVATE = st.one_of(
 # --- names
 
 
+@settings(deadline=None)
 @given(NUMBERS)
 def test_a_number_and_its_stack_name_each_other(number: int) -> None:
     assert number_of(stack_name(number)) == number
@@ -81,6 +82,7 @@ def test_the_longest_name_fits_a_load_balancer() -> None:
 # --- times
 
 
+@settings(deadline=None)
 @given(st.integers(1, HIGHEST_TTL_HOURS))
 def test_a_stack_expires_when_its_time_is_over_and_not_before(hours: int) -> None:
     end = expiry(NOW, hours)
@@ -99,6 +101,7 @@ def test_nothing_lives_for_ever_or_not_at_all(hours: int) -> None:
 # --- records
 
 
+@settings(deadline=None)
 @given(NUMBERS, st.sampled_from(Phase), st.integers(-12, 14))
 def test_a_record_is_read_as_it_was_written(number: int, phase: Phase, zone: int) -> None:
     expires = datetime(2026, 11, 23, 12, tzinfo=timezone(timedelta(hours=zone)))
@@ -136,6 +139,7 @@ def test_a_record_that_is_none_is_refused_with_its_text(text: str) -> None:
 # --- networks
 
 
+@settings(deadline=None)
 @given(NUMBERS, st.lists(PRIVATE, max_size=12))
 def test_a_network_overlaps_none_that_is_taken(number: int, taken: list[IPv4Network]) -> None:
     cidr = choose_cidr(number, taken)
@@ -145,6 +149,7 @@ def test_a_network_overlaps_none_that_is_taken(number: int, taken: list[IPv4Netw
     assert choose_cidr(number, taken) == cidr, "the same again for the same question"
 
 
+@settings(deadline=None)
 @given(st.lists(NUMBERS, min_size=2, max_size=40))
 def test_stacks_that_come_one_after_the_other_never_overlap(numbers: list[int]) -> None:
     chosen: list[IPv4Network] = []
