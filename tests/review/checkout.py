@@ -24,7 +24,7 @@ from tests.review.provider import Provider
 ACCOUNT = "123456789012"
 STACK = "dev"
 TABLE = f"switchyard-{STACK}-releases"
-COMMAND_SECONDS = 180
+COMMAND_SECONDS = 600
 LINKED = ("bootstrap", "components", "infra", "policies", "release", "review", "switchyard")
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from release.store import Store, this_process
 from review import known_secrets, markdown, terminal
 from review.apply import up
 from review.errors import ReviewError
@@ -18,6 +20,10 @@ from review.plans import FolderPlans
 from review.policy_findings import PolicyFinding
 from review.preview import Judgement, options, preview
 from review.report import Report
+from switchyard import up_summary
+from switchyard.up import Author, Up
+from switchyard.up_record import Outcome, UpdateRecord
+from tests.release.tables import DictTable
 from tests.review.conftest import Project
 
 PLAIN_CONFIG, NESTED_CONFIG = "pl4in-config-s3cret", "n3sted config/s3cret"
@@ -33,6 +39,24 @@ def formats(report: Report, folder: Path) -> str:
     if report.plan:
         texts.append(FolderPlans(folder).save(report.plan).read_text())
     return "\n".join(texts)
+
+
+def recorded(project: Project) -> str:
+    """All that `switchyard up` says and keeps of a failed update: its record, summary and lines."""
+    table, lines = DictTable(), list[str]()
+    ended = Up(
+        request=project.request(),
+        author=Author(actor="ada"),
+        say=lines.append,
+        tell=lines.append,
+        record=UpdateRecord(table),
+        releases=Store(table, this_process(), lambda: datetime.now(UTC)),
+    ).run()
+    assert ended.outcome is Outcome.FAILED
+    (update,) = UpdateRecord(table).updates()
+    assert "refused [secret]" in update.reason, "why it failed is on record"
+    summary = up_summary.markdown("test", ended, Author(actor="ada"))
+    return "\n".join([*lines, ended.reason, summary, *table.items.values()])
 
 
 def leaks(text: str) -> list[str]:
@@ -96,6 +120,7 @@ def test_planted_secrets_are_in_no_format(
     with pytest.raises(ReviewError) as failure:
         up(project.request(), print)
     assert leaks(str(failure.value)) == []
+    assert leaks(recorded(project)) == []
     assert not list(Path(tmp_path).rglob("plan.json")), "the engine's own plan is gone"
 
 

@@ -200,10 +200,12 @@ def test_somebody_who_is_faster_by_a_moment_is_waited_for_too(runs: Runs) -> Non
     """Between the look at the locks and the engine's own, which is the one that counts."""
 
     def say(line: str) -> None:
-        if line.startswith("Applying") and not runs.said:
-            soon(4.0, runs.lock().unlink)
-            runs.said.append(line)
+        if line.startswith("Applying") and not locks:
+            locks.append(runs.lock())
+        if line.startswith("waiting"):
+            locks[0].unlink()
 
+    locks: list[Path] = []
     ended = runs.up(say=say, wait_seconds=120)
     assert (ended.status, ended.outcome, ended.counts) == (0, Outcome.SUCCEEDED, {"create": 1})
     assert any("Somebody was faster" in line and "alice@elsewhere" in line for line in runs.told)

@@ -1,4 +1,4 @@
-"""Signals to `switchyard up`: the engine ends what it does, nothing is left, the status tells which it was."""
+"""Signals to `switchyard up`: the engine ends what it does, nothing is left, the status tells which one."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ from tests.review.provider import Provider, serving
 
 pytestmark = pytest.mark.cloud
 
-SOON_SECONDS = 120
-LONG_SECONDS = 600
+SOON_SECONDS = 400
+LONG_SECONDS = 1800
 
 
 @pytest.fixture(scope="module")
