@@ -12,10 +12,14 @@ from tests.cloud.releases import STACK, WAIT_SECONDS, Checkout
 PROJECT_NAME = "switchyard"
 
 
-def pending(checkout: Checkout) -> list[str]:
-    """What the state says is being written in AWS, begun and not ended: kind and name."""
+def pending(checkout: Checkout, s3: Any = None) -> list[str]:
+    """What the state says is being written in AWS, begun and not ended: kind and name.
+
+    s3: a client, for who asks often: to make one takes longer than many a create.
+    """
     key = f".pulumi/stacks/{PROJECT_NAME}/{STACK}.json"
-    stored = checkout.stack.aws("s3").get_object(Bucket=state_bucket(checkout.stack.account), Key=key)
+    asked = s3 or checkout.stack.aws("s3")
+    stored = asked.get_object(Bucket=state_bucket(checkout.stack.account), Key=key)
     latest: dict[str, Any] = json.load(stored["Body"])["checkpoint"]["latest"]
     return [
         f"{one['type']} {one['resource']['urn'].rsplit('::', 1)[-1]}"
@@ -35,8 +39,8 @@ def locks(checkout: Checkout) -> list[str]:
 
 def wait_for_pending(checkout: Checkout, command: Command, kind: str = "") -> None:
     """Looks as often as it can until the update has something of that kind begun, and not ended."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not any(one.startswith(kind) for one in pending(checkout)):
+    deadline, s3 = time.monotonic() + WAIT_SECONDS, checkout.stack.aws("s3")
+    while not any(one.startswith(kind) for one in pending(checkout, s3)):
         if command.is_over:
             raise AssertionError(f"it was to be cut off in its update, and it ended: {command.end().text}")
         assert time.monotonic() < deadline, f"nothing was begun within {WAIT_SECONDS} s"
