@@ -46,7 +46,7 @@ def raced(sizes: Mapping[int, Racers]) -> dict[int, Runs]:
             progress(f"terraform: {number - 1} rounds, more would take too long")
             break
         for services, one in sizes.items():
-            progress(f"terraform: round {number} of {ROUNDS}, {services} services")
+            progress(f"terraform: round {number} of {ROUNDS}, {counted(services)}")
             one.round(runs[services], one.resources)
     return runs
 
@@ -67,6 +67,11 @@ def figures_of(title: str, runs: Runs) -> Iterator[Figure]:
             GOALS[what],
             f"≤ {GOALS[what]} of terraform plan",
         )
+
+
+def counted(services: int) -> str:
+    """`1 service`, `10 services`."""
+    return f"{services} service" + ("" if services == 1 else "s")
 
 
 def growth(sizes: Mapping[int, Racers], runs: Mapping[int, Runs]) -> Iterator[Figure]:
@@ -131,6 +136,6 @@ def race() -> Iterator[Figure]:
         sizes = {services: racers(setting, services, f"of-{services}") for services in SIZES}
         runs = raced(sizes)
         for services, one in sizes.items():
-            yield from figures_of(f"{services} services, {one.resources} new resources", runs[services])
+            yield from figures_of(f"{counted(services)}, {one.resources} new resources", runs[services])
         yield from growth(sizes, runs)
         yield from unchanged(setting)

@@ -74,7 +74,7 @@ def test_a_preview_is_judged_against_terraform_round_by_round() -> None:
         COLD: [took(13, 8), took(22, 8), took(14, 8)],
         WARM: [took(4, 4), took(12, 4), took(6, 4)],
     }
-    terraform, cold, warm = figures_of("1 services", runs)
+    terraform, cold, warm = figures_of("1 service", runs)
     assert terraform.met is None
     assert (cold.met, cold.goal) == (True, "≤ 1.3 of terraform plan"), "1.3, 1.1 and 1.4: 1.3 in the middle"
     assert warm.met is False, "0.4, 0.6 and 0.6"
