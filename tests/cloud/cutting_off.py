@@ -48,6 +48,7 @@ def wait_for_pending(checkout: Checkout, command: Command, kind: str = "") -> No
 
 def kill_in_its_update(checkout: Checkout, image: str, *flags: str, kind: str = "") -> None:
     """Begins a release and kills it, with its engine, while that creates, updates or deletes something."""
+    assert pending(checkout) == [], "the run before this one has left something: that is not what to wait for"
     command = checkout.start(image, *flags)
     wait_for_pending(checkout, command, kind)
     command.tell(signal.SIGKILL, group=True)
