@@ -192,7 +192,9 @@ def test_exactly_one_object_of_a_bucket_is_cleared_and_only_as_it_was_seen(dead:
 
 def test_a_bucket_that_is_not_there_is_one_message(bucket: Any) -> None:
     del bucket
-    with pytest.raises(SwitchyardError, match=r"s3://nowhere/\.pulumi/locks/.* can't be read: .*NoSuchBucket"):
+    with pytest.raises(
+        SwitchyardError, match=r"s3://nowhere/\.pulumi/locks/.* can't be read: .*NoSuchBucket"
+    ):
         locks("prod", engine_at("s3://nowhere?region=eu-west-1"))
 
 
