@@ -27,7 +27,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def slow(endpoint: str, tmp_path: Path) -> Iterator[Checkout]:
+def slow(endpoint: str, tmp_path: Path, real_engine: object) -> Iterator[Checkout]:  # noqa: ARG001 - it has to be there
     """A checkout whose next creation takes minutes, unless the engine cancels it."""
     with (
         serving(Provider(slow_seconds=LONG_SECONDS)) as provider,
