@@ -242,7 +242,7 @@ def test_desired_counts_set_by_others_survive_an_update(stack: StackUnderTest) -
     stack.up()
     described = ecs.describe_services(cluster=cluster, services=[name])["services"][0]
     assert described["desiredCount"] == 3
-    # Of the family, not of the service: its image can't be pulled, so the circuit breaker may be back already.
+    # Of the family, not of the service: its image can't be pulled, and the circuit breaker may have acted.
     task = ecs.describe_task_definition(taskDefinition="switchyard-local-web-blue")["taskDefinition"]
     assert task["memory"] == "1024", "ignoring the count must not freeze the rest"
 
