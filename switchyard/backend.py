@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PATIENCE = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 3})
 GONE = ("404", "NoSuchKey")
 OTHER = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
+# The engine keeps what it knows of a file beside it, in folders.
+SIDECAR = ".attrs"
 # What stores that look like S3 say to a condition that they don't know.
 UNKNOWN_CONDITION = ("NotImplemented", "501")
 
@@ -83,7 +85,8 @@ class Folder:
         """The files whose keys begin so, in their order."""
         folder, _, begin = prefix.rpartition("/")
         names = sorted((self._root / folder).glob(f"{begin}*"))
-        return [found for path in names if path.is_file() and (found := self._seen(path))]
+        files = [path for path in names if path.is_file() and path.suffix != SIDECAR]
+        return [found for path in files if (found := self._seen(path))]
 
     def put(self, key: str, data: bytes, over: Stored | None) -> bool:
         """Writes a file, whole, over what was seen or where nothing is; False if that is not so."""
@@ -96,6 +99,7 @@ class Folder:
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(data)
             part.replace(path)
+            _sidecar(path).unlink(missing_ok=True)
         except OSError as error:
             raise SwitchyardError(f"{path} can't be written: {error}") from None
         finally:
@@ -110,6 +114,7 @@ class Folder:
             return False
         try:
             path.unlink()
+            _sidecar(path).unlink(missing_ok=True)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -125,6 +130,10 @@ class Folder:
             raise SwitchyardError(f"{path} can't be read: {error}") from None
         key = path.relative_to(self._root).as_posix()
         return Stored(key=key, data=data, tag="", since=datetime.fromtimestamp(written, UTC))
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + SIDECAR)
 
 
 class Bucket:

@@ -106,7 +106,8 @@ def locks(stack: str, engine: auto.LocalWorkspace | None = None) -> list[Lock]:
     if backend is None:
         # Pulumi Cloud's own expire.
         return []
-    found = [_read(file, backend) for file in backend.list(locks_folder(stack, engine))]
+    files = [file for file in backend.list(locks_folder(stack, engine)) if file.key.endswith(".json")]
+    found = [_read(file, backend) for file in files]
     return sorted(found, key=lambda lock: lock.since)
 
 

@@ -134,3 +134,15 @@ def test_a_folder_that_may_not_be_written_is_one_message_and_holds_no_half_file(
     with pytest.raises(SwitchyardError, match="can't be"):
         at(f"file://{tmp_path}").put("a/b.json", b"1", None)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_the_engine_keeps_beside_a_file_goes_with_it_and_is_no_file(tmp_path: Path) -> None:
+    folder = at(f"file://{tmp_path}")
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("1")
+        (tmp_path / f"{name}.attrs").write_text("{}")
+    first, second = folder.list("")
+    assert (first.key, second.key) == ("a.json", "b.json")
+    assert folder.remove(first)
+    assert folder.put("b.json", b"2", second), "its sidecar speaks of what was there before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json"]

@@ -79,6 +79,7 @@ def test_nothing_is_known_of_another_host(dead: Lock) -> None:
 
 def test_dead_locks_are_cleared(dead: Lock, folder: Path, engine: Any) -> None:
     (folder / "a.json").write_text(written(dead))
+    (folder / "a.json.attrs").write_text("{}")
     (cleared,) = clear_dead_locks("prod", engine)
     assert (cleared.id, cleared.owner, cleared.pid) == ("a", dead.owner, dead.pid)
     assert list(folder.iterdir()) == []
