@@ -27,7 +27,7 @@ status: $(STAMP) ## Show what is up: resources, colours, weights
 
 # Cloud tests wait for the provider most of their time: they come first, on more workers than cores.
 test: lint $(STAMP) ## Run every test
-	$(BIN)/python -m pytest tests/cloud tests/release tests/review tests/unit tests/workflows -q -n 6 --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest tests/cloud tests/release tests/review tests/unit tests/workflows -q -n 4 --dist loadfile --no-loadscope-reorder \
 		--cov --cov-report term --cov-fail-under 85
 
 fast: $(STAMP) ## Run every test but those on the embedded cloud

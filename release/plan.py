@@ -32,6 +32,8 @@ class Policy:
     poll_seconds: between two looks at alarms, targets and judges.
     patience_seconds: how long something may not answer before that counts as a failure.
     visible_seconds: how long a write to the load balancer may take to be seen.
+    settle_seconds: how long its nodes may take to follow one that is seen; until then a colour without weight
+        keeps its tasks.
     hold_seconds: how long a process watches a held release whose new colour has traffic, before it leaves
         that to a person.
     watched_by: what decides beside the targets' health, in words.
@@ -49,11 +51,14 @@ class Policy:
     poll_seconds: float = 10
     patience_seconds: float = 300
     visible_seconds: float = 30
+    settle_seconds: float = 10
     hold_seconds: float = 3600
     watched_by: tuple[str, ...] = ALARMS
 
 
-def policy(settings: "Settings", stack: str, poll_seconds: float = 10) -> Policy:
+def policy(
+    settings: "Settings", stack: str, *, poll_seconds: float = 10, settle_seconds: float = 10
+) -> Policy:
     """The policy that a stack's settings give."""
     release = settings.release
     return Policy(
@@ -67,6 +72,7 @@ def policy(settings: "Settings", stack: str, poll_seconds: float = 10) -> Policy
         healthy_timeout_seconds=release.healthy_timeout_seconds,
         approval=release.approval,
         poll_seconds=poll_seconds,
+        settle_seconds=settle_seconds,
         watched_by=(
             *ALARMS,
             *(["your own checks"] if any(service.checks for service in settings.services.values()) else []),

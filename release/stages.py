@@ -18,6 +18,7 @@ from release.traffic import (
     point_test_rule,
     roll_back,
     routings,
+    settled,
     shift,
     short_of,
 )
@@ -180,9 +181,12 @@ def _contract(hands: Hands) -> Found:
     return _proceed(hands, "every contract migration is done")
 
 
-def _retire(hands: Hands) -> Found:
+def _retire(hands: Hands) -> Found | None:
     """The old colour goes: no longer warm, reached by the test listener, and the new one scales freely."""
     release, fleet = hands.release, hands.ports.fleet
+    # A bake that is long enough has waited for that already.
+    if release.bake_seconds < hands.policy.settle_seconds and not settled(hands):
+        return None
     live = routings(hands, release.changes)
     as_left(release, live)
     hands.journal.guard()

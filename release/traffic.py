@@ -225,9 +225,19 @@ def _without_an_old_colour(
     return waiting
 
 
-def _rest(hands: Hands) -> Found:
+def settled(hands: Hands) -> bool:
+    """Whether every node of the load balancer has had its time to follow the newest weights.
+
+    One that still sends to a colour whose tasks are all leaving answers 503.
+    """
+    return (hands.journal.now - hands.release.since).total_seconds() >= hands.policy.settle_seconds
+
+
+def _rest(hands: Hands) -> Found | None:
     """Scale, autoscaling and the test rule, once the traffic is back."""
     release = hands.release
+    if not settled(hands):
+        return None
     live = routings(hands, release.changes)
     # A service without an old version keeps what it has: only the load balancer knows whether that is it.
     stuck = tuple(

@@ -70,6 +70,9 @@ PERIOD_SECONDS = 60
 # How often it looks whether a one-off task has ended.
 TASK_POLL_SECONDS = 2.0
 SHORTEST_POLL_SECONDS = 0.5
+# How long a load balancer's nodes may take to follow new weights.
+SETTLE_SECONDS = 10.0
+SHORTEST_SETTLE_SECONDS = 2.0
 # CloudWatch knows no other periods below a minute.
 SHORT_PERIODS = (1, 5, 10, 30, 60)
 
@@ -144,7 +147,10 @@ class ReleasedStack:
     def driver(self, say: Say, observe: Observe = nobody) -> Driver:
         """The engine of this stack."""
         policy = planning.policy(
-            self.settings, self.name, poll_seconds=max(POLL_SECONDS / self.speed, SHORTEST_POLL_SECONDS)
+            self.settings,
+            self.name,
+            poll_seconds=max(POLL_SECONDS / self.speed, SHORTEST_POLL_SECONDS),
+            settle_seconds=max(SETTLE_SECONDS / self.speed, SHORTEST_SETTLE_SECONDS),
         )
 
         def observe_all(event: Mapping[str, Any]) -> None:

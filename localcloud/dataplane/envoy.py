@@ -19,7 +19,7 @@ import aiohttp
 import envoy  # type: ignore[import-untyped]
 
 from localcloud import guard
-from localcloud.dataplane.listeners import CLUSTERS, DRAIN_SECONDS, bootstrap
+from localcloud.dataplane.listeners import CLUSTERS, DRAIN_SECONDS, ENDPOINTS, ROUTES, bootstrap
 from localcloud.errors import CloudError
 
 START_SECONDS = 20.0
@@ -31,6 +31,8 @@ SOCKET_PATH = 90
 COUNTERS = re.compile(
     r"^cluster_manager\.(cds\.update_(?:success|rejected)|warming_clusters): (\d+)$", re.MULTILINE
 )
+
+ROUTE_UPDATES = re.compile(r"\.rds\..*\.update_(?:success|rejected): (\d+)$", re.MULTILINE)
 
 
 class Envoy:
@@ -117,17 +119,25 @@ class Envoy:
     async def write(self, files: Mapping[str, str]) -> bool:
         """Makes Envoy follow these files. Returns whether anything was written.
 
-        New target groups are warm before a route leads to them; files that are no longer named are removed.
+        New target groups are warm before a route leads to them, and a route has left a target group before
+        that loses its targets; files that are no longer named are removed.
         """
         changed = {name: text for name, text in files.items() if self._written.get(name) != text}
         gone = [name for name in self._written if name not in files]
-        before = [name for name in changed if name.startswith("eds-")]
-        self._put({name: changed[name] for name in before})
+        endpoints = [name for name in changed if name.startswith(ENDPOINTS)]
+        after = [name for name in endpoints if _loses(self._written.get(name), changed[name])]
+        self._put({name: changed[name] for name in endpoints if name not in after})
         if CLUSTERS in changed:
             counted = (await self._counters()).get("cds.update_success", 0)
             self._put({CLUSTERS: changed[CLUSTERS]})
             await self._until_clusters_after(counted)
-        self._put({name: text for name, text in changed.items() if name not in before and name != CLUSTERS})
+        rest = {name: text for name, text in changed.items() if name not in (*endpoints, CLUSTERS)}
+        moved = [name for name in rest if name.startswith(ROUTES) and name in self._written]
+        counted = await self._route_updates() if after and moved else 0
+        self._put(rest)
+        if after and moved:
+            await self._until_routes(counted + len(moved))
+        self._put({name: changed[name] for name in after})
         for name in gone:
             (self.files / name).unlink(missing_ok=True)
             del self._written[name]
@@ -148,6 +158,15 @@ class Envoy:
             if counters.get("cds.update_success", 0) > counted and not counters.get("warming_clusters"):
                 return
             await asyncio.sleep(0.01)
+
+    async def _until_routes(self, wanted: int) -> None:
+        deadline = time.monotonic() + APPLY_SECONDS
+        while time.monotonic() < deadline and await self._route_updates() < wanted:
+            await asyncio.sleep(0.01)
+
+    async def _route_updates(self) -> int:
+        """How many times Envoy has taken, or refused, the routes of a listener."""
+        return sum(map(int, ROUTE_UPDATES.findall(await self._get("stats?filter=rds"))))
 
     async def _counters(self) -> dict[str, int]:
         text = await self._get("stats?filter=^cluster_manager")
@@ -194,6 +213,21 @@ class Envoy:
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
+
+
+def _loses(before: str | None, now: str) -> bool:
+    """Whether a target of a group gets no new requests any more that got some."""
+    return before is not None and bool(_healthy(before) - _healthy(now))
+
+
+def _healthy(text: str) -> set[str]:
+    return {
+        json.dumps(endpoint["endpoint"], sort_keys=True)
+        for resource in _parsed(text)["resources"]
+        for locality in resource["endpoints"]
+        for endpoint in locality["lb_endpoints"]
+        if endpoint["health_status"] == "HEALTHY"
+    }
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from localcloud.dataplane.routes import CHOSEN, LUA, SERVER, page, routes, token
 Json = dict[str, Any]
 
 TYPES = "type.googleapis.com/envoy."
+# What a file of endpoints, or of routes, begins with.
+ENDPOINTS, ROUTES = "eds-", "rds-"
 CLUSTERS = "cds.json"
 LISTENERS = "lds.json"
 # ALB: a connection to a target must stand after this time.
@@ -114,11 +116,11 @@ def _typed(message: str, /, **fields: Any) -> Json:
 
 
 def _endpoints_file(group: str) -> str:
-    return f"eds-{token(group)}.json"
+    return f"{ENDPOINTS}{token(group)}.json"
 
 
 def _routes_file(listener: str) -> str:
-    return f"rds-{token(listener)}.json"
+    return f"{ROUTES}{token(listener)}.json"
 
 
 def _endpoints(group: TargetGroup, standing: Standing) -> Json:

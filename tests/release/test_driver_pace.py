@@ -4,9 +4,11 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from release.run import ExitCode
 from tests.release.company import Company
-from tests.release.world import World
+from tests.release.world import Version, World, image
 
 
 def a_company(**policy: Any) -> Company:
@@ -39,3 +41,27 @@ def test_a_long_step_is_looked_at_as_often_as_the_policy_says() -> None:
     assert len(looks) >= 6, "a minute at a poll of ten seconds"
     gaps = [later - earlier for earlier, later in pairwise(looks)]
     assert max(gaps) < timedelta(seconds=13)
+
+
+@pytest.mark.parametrize(("bake", "waits"), [(0, 10), (4, 14), (10, 10), (300, 300)])
+def test_a_colour_without_weight_keeps_its_tasks_until_the_load_balancer_has_followed(
+    bake: int, waits: int
+) -> None:
+    company = a_company(strategy="all-at-once", bake_seconds=bake)
+    assert company.driver().start(company.request("v2")).code is ExitCode.COMPLETED
+    shifted, retired = (
+        max(at for at, name in company.world.changes if name.startswith(what))
+        for what in ("balancer.write production", "fleet.scale api blue")
+    )
+    assert (retired - shifted).total_seconds() == waits
+
+
+def test_a_version_that_is_rolled_back_keeps_its_tasks_as_long() -> None:
+    company = a_company(strategy="all-at-once")
+    company.world.versions[image("v2")] = Version(alarm_after_seconds=0)
+    assert company.driver().start(company.request("v2")).code is ExitCode.ROLLED_BACK
+    back, scaled = (
+        max(at for at, name in company.world.changes if name.startswith(what))
+        for what in ("balancer.write production", "fleet.scale api green")
+    )
+    assert (scaled - back).total_seconds() == 10

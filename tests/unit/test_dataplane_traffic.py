@@ -148,9 +148,10 @@ def test_a_shift_under_load_loses_no_request(edge: Edge) -> None:
     assert max(total.latencies) > 1.9, "the slow requests were not slow, so they proved nothing"
 
 
-def test_whole_cutovers_under_load_lose_no_request(edge: Edge) -> None:
+@pytest.mark.parametrize("pause_seconds", [0.3, 0], ids=["one after the other", "in one look"])
+def test_whole_cutovers_under_load_lose_no_request(edge: Edge, pause_seconds: float) -> None:
     """New server, shift, drain, and the old server ends as soon as the load balancer says that it may."""
-    groups = [edge.group("first"), edge.group("second")]
+    groups = [edge.group(f"{name}-{pause_seconds:g}".replace(".", "-")) for name in ("first", "second")]
 
     def forward(to: int) -> dict[str, Any]:
         weights = [
@@ -158,21 +159,22 @@ def test_whole_cutovers_under_load_lose_no_request(edge: Edge) -> None:
         ]
         return {"Type": "forward", "ForwardConfig": {"TargetGroups": weights}}
 
-    rule = edge.rule(5, forward(0), path="/cutover*")
+    rule = edge.rule(5 if pause_seconds else 6, forward(0), path=f"/cutover-{pause_seconds:g}*")
     with ExitStack() as servers:
         old = servers.enter_context(Server("0"))
         edge.register(groups[0], old.port)
         edge.until_healthy(groups[0], old.port)
-        until_served(edge, "/cutover")
-        load = Load(f"{edge.url}/cutover", rate_per_second=200, slow_share=0.02, slow_path="/slow?seconds=1")
+        path = f"/cutover-{pause_seconds:g}"
+        until_served(edge, path)
+        load = Load(f"{edge.url}{path}", rate_per_second=200, slow_share=0.02, slow_path="/slow?seconds=1")
         with load.background() as report:
-            for number in (1, 2, 3):
+            for number in range(1, 8):
                 new = servers.enter_context(Server(str(number)))
                 idle = groups[number % 2]
                 edge.register(idle, new.port)
                 edge.until_healthy(idle, new.port)
                 edge.elbv2.modify_rule(RuleArn=rule, Actions=[forward(number % 2)])
-                time.sleep(0.3)
+                time.sleep(pause_seconds)
                 live = groups[(number + 1) % 2]
                 edge.deregister(live, old.port)
                 until_empty(edge, live)
@@ -180,7 +182,7 @@ def test_whole_cutovers_under_load_lose_no_request(edge: Edge) -> None:
                 old = new
     total = report.total
     assert (total.ok, dict(total.failed), report.samples) == (total.sent, {}, [])
-    assert set(total.versions) == {"0", "1", "2", "3"}
+    assert set(total.versions) == {str(number) for number in range(8)}
     assert max(total.latencies) > 0.99
 
 
