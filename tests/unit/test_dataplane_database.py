@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from moto import mock_aws
 
+from localcloud import guard
 from localcloud.aws import install
 from localcloud.dataplane import database, postgres
 from localcloud.dataplane.database import DatabasePlane, loopback_address
@@ -26,9 +27,14 @@ REGION = "eu-west-1"
 
 
 def processes(of: psutil.Process) -> list[psutil.Process]:
-    """The living servers among its descendants."""
+    """The living servers that it started itself: an embedded cloud below it has servers of its own."""
+    below: list[psutil.Process] = []
+    for child in of.children():
+        with suppress(psutil.Error):
+            if guard.__file__ in child.cmdline():
+                below += child.children(recursive=True)
     found = []
-    for process in of.children(recursive=True):
+    for process in below:
         with suppress(psutil.Error):
             if process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)

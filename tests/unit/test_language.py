@@ -274,8 +274,11 @@ def test_without_a_warm_one_the_launcher_becomes_the_host_itself(tmp_path: Path)
     ],
 )
 def test_debug_lines_are_shown_if_the_engine_was_told_to(arguments: list[str], shown: bool) -> None:
-    waiting = [sys.executable, "-c", "input()", *arguments]
-    with subprocess.Popen(waiting, stdin=subprocess.PIPE) as engine:
+    waiting = [sys.executable, "-c", "input('ready')", *arguments]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as engine:
+        assert engine.stdout is not None
+        # Until it runs, its arguments may not be there to be read.
+        assert engine.stdout.read(5) == b"ready"
         assert shows_debug_lines(engine.pid) is shown
         engine.communicate(b"\n")
     assert shows_debug_lines(engine.pid), "who can't be asked may want them"

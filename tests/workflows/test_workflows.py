@@ -142,6 +142,8 @@ def recipe(target: str, *arguments: str) -> list[str]:
     said = subprocess.run(
         ["make", "-n", "-o", ".venv/.installed", "-o", ".venv/.tools", target, *arguments],
         cwd=PROJECT,
+        # The tests may be run by make themselves: this one is none of its parts.
+        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
         capture_output=True,
         text=True,
         check=True,
