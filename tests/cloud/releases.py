@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from localcloud.dataplane import images
 from localcloud.paths import IMAGES, PROJECT, WORKSPACE
 from tests.cloud import killed_release, rounds
 from tests.cloud.commands import COMMAND_SECONDS, Command, Said
-from tests.cloud.stack import StackUnderTest
+from tests.cloud.stack import StackUnderTest, copy_code
 
 STACK = "local"
 SERVICE: Literal["api"] = "api"
@@ -53,13 +52,8 @@ class Checkout:
     def create(cls, folder: Path, account: str, edit: Callable[[dict[str, Any]], None]) -> "Checkout":
         """A checkout whose stack is up; nothing was released to it."""
         folder.mkdir(parents=True)
-        # Real copies: the code asks its own files where its checkout is.
-        for name in ("components", "examples", "localcloud", "release", "switchyard"):
-            shutil.copytree(
-                PROJECT / name,
-                folder / name,
-                ignore=shutil.ignore_patterns("__pycache__", ".mypy_cache"),
-            )
+        # The stack under test has its own way to the program.
+        copy_code(folder, but=("infra",))
         checkout = cls(StackUnderTest.create(folder, STACK, account))
         checkout.stack.change(edit)
         said = checkout.switchyard("cloud", "up", "--stack", STACK)

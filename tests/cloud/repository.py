@@ -15,26 +15,15 @@ from bootstrap import trust
 from bootstrap.inputs import AUDIENCE, ISSUER, PREVIEW_ROLE, checked
 from localcloud import cloud
 from localcloud.paths import PROJECT, WORKSPACE
-from tests.cloud.stack import StackUnderTest
+from tests.cloud.stack import StackUnderTest, copy_code
 from tests.review.github import TOKEN, GitHub
 from tests.workflows.expressions import filled
 from tests.workflows.reading import Job, jobs
 from tests.workflows.running import Ran, Runner, matrix
 
-ACCOUNTS = {"dev": "100000000071", "staging": "100000000072", "prod": "100000000073"}
+ACCOUNTS = {"dev": "100000000081", "staging": "100000000082", "prod": "100000000083"}
 REGION = "eu-west-1"
 REPOSITORY = "shop/platform"
-PACKAGES = (
-    "bootstrap",
-    "components",
-    "examples",
-    "infra",
-    "localcloud",
-    "policies",
-    "release",
-    "review",
-    "switchyard",
-)
 FILES = ("Makefile", "pyproject.toml", "requirements.txt", "Pulumi.yaml")
 JOBS = jobs()
 UNSET: dict[str, Any] = {
@@ -61,10 +50,7 @@ class Repository:
     def create(cls, folder: Path, github: GitHub) -> "Repository":
         """A copy of the project whose stacks are small, quick and in accounts of their own."""
         folder.mkdir(parents=True)
-        # Real copies: the code asks its own files where its checkout is.
-        for name in PACKAGES:
-            ignored = shutil.ignore_patterns("__pycache__", ".mypy_cache")
-            shutil.copytree(PROJECT / name, folder / name, ignore=ignored)
+        copy_code(folder)
         for name in FILES:
             shutil.copy2(PROJECT / name, folder / name)
         (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)

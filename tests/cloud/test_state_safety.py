@@ -5,7 +5,6 @@ The next one brings the stack to its end, on record, with nothing made twice.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,16 +19,15 @@ import psutil
 import pytest
 
 from localcloud.cloud import Cloud
-from localcloud.paths import PROJECT, WORKSPACE
+from localcloud.paths import WORKSPACE
 from tests.cloud import looks
-from tests.cloud.stack import StackUnderTest
+from tests.cloud.stack import StackUnderTest, copy_code
 
 pytestmark = pytest.mark.cloud
 
 STACK = "local"
 COMMAND_SECONDS = 900
 BALANCER = "aws:lb/loadBalancer:LoadBalancer"
-COPIED = ("bootstrap", "components", "examples", "localcloud", "policies", "release", "review", "switchyard")
 
 
 @dataclass(frozen=True)
@@ -83,9 +81,7 @@ class Job:
 def job(embedded_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:  # noqa: ARG001
     folder: Path = tmp_path_factory.mktemp("state-safety") / "project"
     folder.mkdir()
-    # Real copies: the code asks its own files where its checkout is.
-    for name in COPIED:
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_code(folder, but=("infra",))
     job = Job(StackUnderTest.create(folder, STACK, "100000000091"))
     yield job
     said = job.stack.pulumi("destroy", "--yes", "--skip-preview", "--stack", STACK)

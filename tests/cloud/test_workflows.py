@@ -229,7 +229,7 @@ def test_drift_opens_an_issue_and_its_end_closes_it(repository: Repository, prom
     well(promoted)
     logs = repository.stack("staging").aws("logs")
     (found,) = [
-        one for one in logs.describe_log_groups()["logGroups"] if one["logGroupName"].endswith("-staging/web")
+        one for one in logs.describe_log_groups()["logGroups"] if one["logGroupName"].endswith("/web")
     ]
     group = found["logGroupName"]
     look = repository.entries(DRIFT)

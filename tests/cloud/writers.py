@@ -21,22 +21,11 @@ from localcloud.paths import IMAGES, PROJECT, WORKSPACE
 from switchyard.bootstrap import Bootstrapped
 from tests.cloud.asked import Account, Asked
 from tests.cloud.recorder import Recorder
-from tests.cloud.stack import StackUnderTest
+from tests.cloud.stack import StackUnderTest, copy_code
 from tests.unit.iam_policies import Statements
 
 STACK = "dev"
 SERVICE: Literal["api"] = "api"
-CODE = (
-    "bootstrap",
-    "components",
-    "examples",
-    "infra",
-    "localcloud",
-    "policies",
-    "release",
-    "review",
-    "switchyard",
-)
 # Of stack `local`: applications that the embedded cloud can run, a release that is soon over.
 BORROWED = ("services", "databases", "release")
 COMMAND_SECONDS = 900
@@ -147,9 +136,7 @@ def plugin(shell: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
 def stack_in(folder: Path, account: str, shell: Mapping[str, str]) -> Stack:
     """A checkout whose one stack is `dev`, with applications that run here."""
     folder.mkdir(parents=True)
-    for name in CODE:
-        ignored = shutil.ignore_patterns("__pycache__", ".mypy_cache")
-        shutil.copytree(PROJECT / name, folder / name, ignore=ignored)
+    copy_code(folder)
     shutil.copy(PROJECT / "Pulumi.yaml", folder)
     (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
     stack = Stack(folder=folder, name=STACK, account=account)

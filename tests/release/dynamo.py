@@ -32,10 +32,11 @@ def release_tables() -> Iterator[Callable[[], DynamoTable]]:
             patches.enter_context(patch.object(DynamoDBBackend, name, method))
         client = boto3.client("dynamodb", region_name="eu-west-1")
         numbers = count(1)
-        yield lambda: _made(client, f"shop-prod-{next(numbers)}-releases")
+        yield lambda: made(client, f"shop-prod-{next(numbers)}-releases")
 
 
-def _made(client: "DynamoDBClient", name: str) -> DynamoTable:
+def made(client: "DynamoDBClient", name: str) -> DynamoTable:
+    """A new table of the shape that the platform's own program makes."""
     client.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",

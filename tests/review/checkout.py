@@ -18,6 +18,8 @@ import yaml
 from moto.server import ThreadedMotoServer
 
 from localcloud.paths import BIN, PROJECT, PULUMI_HOME, WORKSPACE
+from tests.cloud.commands import Said
+from tests.release.dynamo import made
 from tests.review.conftest import PROGRAM
 from tests.review.provider import Provider
 
@@ -26,25 +28,6 @@ STACK = "dev"
 TABLE = f"switchyard-{STACK}-releases"
 COMMAND_SECONDS = 600
 LINKED = ("bootstrap", "components", "infra", "policies", "release", "review", "switchyard")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Said:
-    """What a command came to."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def text(self) -> str:
-        """All of it."""
-        return f"exit status {self.status}\n{self.out}\n{self.err}"
-
-    @property
-    def json(self) -> Any:
-        """Its one document on standard output."""
-        return json.loads(self.out)
 
 
 @dataclass(kw_only=True)
@@ -146,18 +129,7 @@ class Checkout:
 
     def make_table(self) -> None:
         """The table that the platform's own program would have made."""
-        self.aws("dynamodb").create_table(
-            TableName=TABLE,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-        )
+        made(self.aws("dynamodb"), TABLE)
 
     def left_behind(self) -> list[str]:
         """Temporary files and half-written ones."""

@@ -18,7 +18,8 @@ from threading import Thread
 import pytest
 import yaml
 
-from tests.review.checkout import STACK, Checkout, Said, aws_api, checkout
+from tests.cloud.commands import Said
+from tests.review.checkout import STACK, Checkout, aws_api, checkout
 from tests.review.github import TOKEN, Answer, GitHub
 from tests.review.github import serving as github_serving
 from tests.review.provider import Provider, serving
