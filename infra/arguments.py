@@ -56,6 +56,11 @@ class Stack:
         return f"{self.project}-{self.name}"
 
     @property
+    def release_table(self) -> str:
+        """Name of the DynamoDB table with the stack's releases and updates."""
+        return f"{self.prefix}-releases"
+
+    @property
     def images_path(self) -> str:
         """SSM path below which the release engine keeps the digest of each colour."""
         return f"/{self.project}/{self.name}/images"
@@ -204,7 +209,7 @@ def secrets(stack: Stack, key: EncryptionKey) -> SecretsArgs:
 
 def release_store(stack: Stack, key: EncryptionKey) -> ReleaseStoreArgs:
     return ReleaseStoreArgs(
-        table_name=f"{stack.prefix}-releases",
+        table_name=stack.release_table,
         images_path=stack.images_path,
         kms_key_arn=key.key_arn,
         deletion_protection=not stack.disposable,

@@ -15,7 +15,7 @@ from github.Issue import Issue
 from github.IssueComment import IssueComment
 
 from review.errors import CommentFailed, NoRights
-from review.github_calls import Target, asked, client, is_by, login_of, same
+from review.github_calls import Target, asked, client, is_by, login_of, made_once, same
 from review.markdown import LIMIT, marker
 
 Say = Callable[[str], None]
@@ -98,28 +98,20 @@ def _comment(target: PullRequest, stack: str, body: str) -> Outcome:
     try:
         issue = github.get_repo(target.repository).get_issue(target.number)
         login = login_of(github, target)
-        found = asked(target, "read its comments", lambda: _ours(issue, stack, login))
+
+        def look() -> IssueComment | None:
+            return asked(target, "read its comments", lambda: _ours(issue, stack, login))
+
+        found = look()
         if found is None:
-            return _create(target, issue, stack, body, login)
+            made_once(target, "comment", lambda: issue.create_comment(body), look, body)
+            return "created"
         if same(found.body, body):
             return "unchanged"
         asked(target, "update the comment", lambda: found.edit(body))
         return "updated"
     finally:
         github.close()
-
-
-def _create(target: PullRequest, issue: Issue, stack: str, body: str, login: str | None) -> Outcome:
-    """A create is not repeated blindly: after an error it may be there all the same."""
-    try:
-        asked(target, "comment", lambda: issue.create_comment(body))
-    except NoRights:
-        raise
-    except CommentFailed:
-        there = asked(target, "read its comments", lambda: _ours(issue, stack, login))
-        if there is None or not same(there.body, body):
-            raise
-    return "created"
 
 
 def _ours(issue: Issue, stack: str, login: str | None) -> IssueComment | None:

@@ -11,9 +11,9 @@ from typing import Literal
 from github.Issue import Issue
 from github.Repository import Repository
 
-from review.errors import CommentFailed, NoRights
+from review.errors import CommentFailed
 from review.escaping import code
-from review.github_calls import Target, asked, client, is_by, login_of, same
+from review.github_calls import Target, asked, client, is_by, login_of, made_once, same
 from review.markdown import render_drift
 from review.report import Report
 
@@ -60,8 +60,11 @@ def tell(target: Target, report: Report, say: Say) -> Told:
     try:
         repository = github.get_repo(target.repository)
         login = login_of(github, target)
-        found = asked(target, "read its issues", lambda: _ours(repository, report.stack, login))
-        told = _write(target, repository, report, found, login)
+
+        def look() -> Issue | None:
+            return asked(target, "read its issues", lambda: _ours(repository, report.stack, login))
+
+        told = _write(target, repository, report, look)
     finally:
         github.close()
     if told.number is not None:
@@ -86,9 +89,8 @@ def body(report: Report) -> str:
     )
 
 
-def _write(
-    target: Target, repository: Repository, report: Report, found: Issue | None, login: str | None
-) -> Told:
+def _write(target: Target, repository: Repository, report: Report, look: Callable[[], Issue | None]) -> Told:
+    found = look()
     if not report.outside:
         if found is None:
             return Told(outcome="none")
@@ -96,25 +98,15 @@ def _write(
         return Told(outcome="closed", number=found.number)
     text = body(report)
     if found is None:
-        return _create(target, repository, report.stack, text, login)
+        about = title(report.stack)
+        made = made_once(
+            target, "open an issue", lambda: repository.create_issue(about, body=text), look, text
+        )
+        return Told(outcome="created", number=made.number)
     if same(found.body, text):
         return Told(outcome="unchanged", number=found.number)
     asked(target, "update the issue", lambda: found.edit(body=text))
     return Told(outcome="updated", number=found.number)
-
-
-def _create(target: Target, repository: Repository, stack: str, text: str, login: str | None) -> Told:
-    """A create is not repeated blindly: after an error it may be there all the same."""
-    try:
-        made = asked(target, "open an issue", lambda: repository.create_issue(title(stack), body=text))
-    except NoRights:
-        raise
-    except CommentFailed:
-        there = asked(target, "read its issues", lambda: _ours(repository, stack, login))
-        if there is None or not same(there.body, text):
-            raise
-        made = there
-    return Told(outcome="created", number=made.number)
 
 
 def _ours(repository: Repository, stack: str, login: str | None) -> Issue | None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import requests
 from github import Auth, Github, GithubException, GithubRetry, RateLimitExceededException
@@ -15,6 +15,17 @@ from github.Organization import Organization
 from review.errors import CommentFailed, NoRights
 
 Result = TypeVar("Result")
+
+
+class HasBody(Protocol):
+    """A comment, or an issue."""
+
+    @property
+    def body(self) -> str:
+        """Its text."""
+
+
+Text = TypeVar("Text", bound=HasBody)
 
 TIMEOUT_SECONDS = 20
 RETRIES = 3
@@ -108,6 +119,21 @@ def asked(target: Target, what: str, call: Callable[[], Result]) -> Result:
         raise _failed(target, what, error) from None
     except requests.RequestException as error:
         raise _unreachable(target, error) from None
+
+
+def made_once(
+    target: Target, what: str, make: Callable[[], Text], look: Callable[[], Text | None], body: str
+) -> Text:
+    """What `make` gives. It is not repeated blindly: after an error it may be there, which `look` tells."""
+    try:
+        return asked(target, what, make)
+    except NoRights:
+        raise
+    except CommentFailed:
+        there = look()
+        if there is None or not same(there.body, body):
+            raise
+        return there
 
 
 def _failed(target: Target, what: str, error: GithubException) -> CommentFailed:

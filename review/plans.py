@@ -4,9 +4,9 @@ In CI the folder is an artefact that the preview's job hands to the job that app
 """
 
 import json
-import os
 from pathlib import Path
 
+from infra.whole_file import write_whole
 from review.digest import Plan
 from review.errors import ReviewError
 
@@ -20,14 +20,9 @@ class FolderPlans:
     def save(self, plan: Plan) -> Path:
         """Writes the plan, whole or not at all, and returns where. Raises ReviewError if it can't."""
         path = self._path(plan.digest)
-        part = path.with_suffix(f".{os.getpid()}.part")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            try:
-                part.write_text(json.dumps(plan.to_json(), indent=1, ensure_ascii=False) + "\n")
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(path, json.dumps(plan.to_json(), indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
             raise ReviewError(
                 f"the plan of {plan.stack} can't be kept in {self._folder}: {error.strerror or error}; "

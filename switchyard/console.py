@@ -1,7 +1,6 @@
 """What the commands share: their output, and the options that many of them have."""
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from infra.whole_file import write_whole
 from switchyard.errors import SwitchyardError
 
 StackName = Annotated[str, typer.Option("--stack", "-s", help="The stack, as in Pulumi.<stack>.yaml.")]
@@ -45,16 +45,12 @@ def writable(file: Path | None) -> None:
 
 def write(file: Path, text: str) -> None:
     """Writes a file whole, or leaves what was there. Raises SwitchyardError."""
-    whole = not file.exists() or file.is_file()
-    part = file.with_name(f".{file.name}.{os.getpid()}.part") if whole else file
     try:
-        try:
-            part.write_text(text)
-            if whole:
-                part.replace(file)
-        finally:
-            if whole:
-                part.unlink(missing_ok=True)
+        if file.exists() and not file.is_file():
+            # A pipe or a device can't be replaced.
+            file.write_text(text)
+        else:
+            write_whole(file, text)
     except OSError as error:
         raise SwitchyardError(f"--out {file} can't be written: {error.strerror or error}") from None
     err.print(f"written to {file}", markup=False, soft_wrap=True)

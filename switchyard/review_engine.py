@@ -7,6 +7,7 @@ from typing import Any
 import pulumi.automation as auto
 import yaml
 
+from infra.whole_file import write_whole
 from review.ephemeral import Record, number_of
 from review.ephemeral_settings import derive, document
 from switchyard import stacks
@@ -26,11 +27,8 @@ def write_settings(place: Place, record: Record) -> None:
         kept = yaml.safe_load(file.read_text())
     settings = derive(place.settings, record.number, record.cidr, place.base, record.expires)
     text = yaml.safe_dump(document(settings, base, kept if isinstance(kept, dict) else {}), sort_keys=False)
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(
-        f"# Made by `switchyard review up --pr {record.number}`; `switchyard review down` removes it.\n{text}"
-    )
-    part.replace(file)
+    made_by = f"# Made by `switchyard review up --pr {record.number}`; `switchyard review down` removes it.\n"
+    write_whole(file, made_by + text)
 
 
 def engine_of(place: Place, stack: str) -> auto.LocalWorkspace:

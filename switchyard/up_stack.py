@@ -67,7 +67,7 @@ def table_of(stack: str) -> DynamoTable:
     session = session_of(environment, settings.region)
     clients = Clients(session, endpoint=environment.get("AWS_ENDPOINT_URL"))
     named = Stack(project=project_name(), name=stack, account_id=settings.accounts[0], settings=settings)
-    return DynamoTable(clients.dynamodb, f"{named.prefix}-releases")
+    return DynamoTable(clients.dynamodb, named.release_table)
 
 
 def job_of(variables: Mapping[str, str]) -> str | None:

@@ -121,11 +121,10 @@ class PulumiProgram:
         left = Left()
         with self._one_at_a_time, self._opened() as stack:
             self._asking(lambda: stack.preview(on_event=left, color="never", suppress_outputs=True), left)
-        mine = [re.compile(_expression(pattern)) for pattern in patterns(colours)]
         return [
             f"{operation.value} {_type(urn)} {_name(urn)}"
             for urn, operation in left.operations.items()
-            if not any(each.fullmatch(urn) for each in mine)
+            if not any(_is_of(_name(urn), owned) for owned in _owned(colours))
         ]
 
     def _asking(self, work: Callable[[], T], told: Told | Left | None = None) -> T:
@@ -143,14 +142,16 @@ class PulumiProgram:
 
 def patterns(colours: Mapping[str, Colour]) -> list[str]:
     """What belongs to these colours by service, as the engine's patterns of URNs: ** is any text."""
-    names = [owned_by(service, colour) for service, colour in colours.items()]
-    return [f"**::{name}{rest}" for name in names for rest in ("", "-*")]
+    return [f"**::{name}{rest}" for name in _owned(colours) for rest in ("", "-*")]
 
 
-def _expression(pattern: str) -> str:
-    """The pattern as the engine understands it: ** goes over every part of a URN, * over one."""
-    parts = (part.replace(r"\*", "[^:]*") for part in re.escape(pattern).split(r"\*\*"))
-    return ".*".join(parts)
+def _owned(colours: Mapping[str, Colour]) -> list[str]:
+    return [owned_by(service, colour) for service, colour in colours.items()]
+
+
+def _is_of(name: str, owned: str) -> bool:
+    """What `patterns` means, for one name."""
+    return name == owned or name.startswith(f"{owned}-")
 
 
 def pending_operations(stack: auto.Stack) -> Sequence[str]:
