@@ -11,7 +11,6 @@ from datetime import timedelta
 from os import environ
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from switchyard.console import AsJson, StackName, err, out, print_json, progress
@@ -294,6 +293,8 @@ def _one(
 
 
 def _asked(stack: str, engine: "auto.LocalWorkspace", one: "Pending") -> dict[str, Any] | None:
+    from rich.prompt import Prompt
+
     from switchyard import unlock as module
 
     if one.undecided:
@@ -302,7 +303,10 @@ def _asked(stack: str, engine: "auto.LocalWorkspace", one: "Pending") -> dict[st
     else:
         _tell(f"{one.operation} {one.name} ({one.type}): the next run does it again by itself")
         choices = ["forget", "leave"]
-    answer = typer.prompt("What becomes of it?", type=click.Choice(choices), default="leave", err=True)
+    try:
+        answer = Prompt.ask("What becomes of it?", console=err, choices=choices, default="leave")
+    except EOFError:
+        raise typer.Abort from None
     if answer == "leave":
         return None
     try:

@@ -4,12 +4,14 @@ memory, and AWS's STS, DynamoDB and S3 by moto. Nothing of the embedded cloud ha
 
 import json
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from select import select
 from shutil import copytree, ignore_patterns
 from typing import Any
 
@@ -93,7 +95,7 @@ class Checkout:
     def begin(self, *arguments: str) -> "subprocess.Popen[str]":
         """Starts the command."""
         return subprocess.Popen(
-            [sys.executable, "-c", "from switchyard.cli import main; main()", *arguments],
+            self._command(arguments),
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -101,6 +103,9 @@ class Checkout:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def _command(self, arguments: Sequence[str], before: str = "") -> list[str]:
+        return [sys.executable, "-c", f"{before}from switchyard.cli import main; main()", *arguments]
 
     def end(self, process: "subprocess.Popen[str]", seconds: float = COMMAND_SECONDS) -> Said:
         """Waits for a command's end, at most so long."""
@@ -116,6 +121,35 @@ class Checkout:
         """Runs the command."""
         return self.end(self.begin(*arguments), seconds)
 
+    def on_terminal(self, *arguments: str, typed: Sequence[str]) -> Said:
+        """Runs the command on a terminal; each time it asks, the next of these is typed.
+
+        All that the terminal shows is in `out`.
+        """
+        answers = iter(typed)
+        ours, theirs = pty.openpty()
+        with os.fdopen(ours, "r+b", buffering=0) as screen:
+            with os.fdopen(theirs, "r+b", buffering=0) as terminal:
+                process = subprocess.Popen(
+                    self._command(arguments, before="import os; os.login_tty(os.dup(0)); "),
+                    cwd=self.folder,
+                    env={**self.environment, "TERM": "dumb"},
+                    stdin=terminal,
+                    stdout=terminal,
+                    stderr=terminal,
+                )
+            shown = b""
+            try:
+                # A terminal that nobody else has open any more can't be read.
+                with suppress(OSError):
+                    while select([screen], [], [], COMMAND_SECONDS)[0] and (part := screen.read(4096)):
+                        shown += part
+                        if shown.endswith((b"]: ", b"): ")):
+                            screen.write(next(answers).encode())
+            finally:
+                process.kill()
+            return Said(status=process.wait(), out=shown.decode(), err="")
+
     def aws(self, service: str) -> Any:
         """A boto3 client of its account."""
         make: Any = boto3.client
@@ -128,8 +162,10 @@ class Checkout:
         )
 
     def make_table(self) -> None:
-        """The table that the platform's own program would have made."""
-        made(self.aws("dynamodb"), TABLE)
+        """The table that the platform's own program would have made, once for all that share the API."""
+        client = self.aws("dynamodb")
+        with suppress(client.exceptions.ResourceInUseException):
+            made(client, TABLE)
 
     def left_behind(self) -> list[str]:
         """Temporary files and half-written ones."""

@@ -287,4 +287,14 @@ def test_a_github_that_refuses_is_told_by_the_command_and_nothing_is_commented(p
         github.faults["POST", "/issues/12/comments"] = [FORBIDDEN]
         said = place.switchyard("comment", "--stack", STACK, "--pr", "12")
         told(said, 1, "the token may not comment", "Nor can the job's summary be written")
+        for status, words in (
+            (422, "GitHub does not take what was to be written .* nothing was written"),
+            (500, r"GitHub failed to comment on .* \(500\): .* run it again later"),
+        ):
+            github.faults["POST", "/issues/12/comments"] = [
+                Answer(status=status, body={"message": f"said with {TOKEN}"})
+            ]
+            said = place.switchyard("comment", "--stack", STACK, "--pr", "12")
+            told(said, 1, words)
+            assert TOKEN not in said.text
         assert github.comments == []

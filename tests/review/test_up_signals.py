@@ -33,8 +33,7 @@ def slow(endpoint: str, tmp_path: Path, real_engine: object) -> Iterator[Checkou
         serving(Provider(slow_seconds=LONG_SECONDS)) as provider,
         checkout(tmp_path / "checkout", provider, endpoint) as made,
     ):
-        with suppress(made.aws("dynamodb").exceptions.ResourceInUseException):
-            made.make_table()
+        made.make_table()
         made.declares(first={"value": "x"})
         yield made
         # A creation that hangs would keep the test's own server.
@@ -143,11 +142,17 @@ def test_who_waits_for_a_lock_can_be_stopped(slow: Checkout) -> None:
     assert (cleared.status, lock.exists()) == (0, False), cleared.text
 
 
-def test_an_engine_that_was_killed_leaves_a_lock_that_the_next_up_clears(slow: Checkout) -> None:
+@pytest.mark.parametrize("killed", ["all of them", "the command alone"])
+def test_an_engine_that_was_killed_leaves_a_lock_that_the_next_up_clears(slow: Checkout, killed: str) -> None:
     process = creating(slow)
-    for each in engines(slow):
-        os.kill(each.pid, signal.SIGKILL)
+    if killed == "all of them":
+        for each in engines(slow):
+            os.kill(each.pid, signal.SIGKILL)
+    else:
+        # Its engine is in a group of its own, and ends all the same: nobody works on without its command.
+        process.kill()
     slow.end(process)
+    ended(slow)
     assert len(list(slow.locks.glob("*.json"))) == 1
     after = slow.switchyard("up", "--stack", STACK)
     assert after.status == 3, after.text
