@@ -21,7 +21,6 @@ from switchyard.errors import SwitchyardError
 from switchyard.locks import Lock, StackLocked, clear_dead_locks, locks, span
 from switchyard.stacks import project_name
 
-NOW = datetime.now(UTC)
 FOLDER = f".pulumi/locks/organization/{project_name()}/prod"
 
 
@@ -35,7 +34,8 @@ def ended() -> int:
 
 @pytest.fixture
 def dead(ended: int) -> Lock:
-    return Lock(id="a", owner="ci", host=socket.gethostname(), pid=ended, since=NOW - timedelta(minutes=5))
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    return Lock(id="a", owner="ci", host=socket.gethostname(), pid=ended, since=since)
 
 
 def engine_at(url: str) -> Any:
@@ -70,7 +70,7 @@ def test_a_lock_whose_process_runs_is_not(dead: Lock) -> None:
 
 
 def test_a_process_that_started_after_the_lock_only_has_its_number(dead: Lock) -> None:
-    assert replace(dead, pid=os.getpid(), since=NOW - timedelta(days=1)).dead
+    assert replace(dead, pid=os.getpid(), since=dead.since - timedelta(days=1)).dead
 
 
 def test_nothing_is_known_of_another_host(dead: Lock) -> None:
