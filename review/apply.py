@@ -92,16 +92,11 @@ def _stack(request: Request) -> auto.Stack:
 def _agreed(report: Report, digest: str | None, planned: Plan | None) -> Plan:
     """The plan that may be applied. Raises ChecksFailed or PlanDiffers."""
     plan = report.plan
-    if plan is None or (report.failed and digest is None):
+    if plan and digest and plan.digest != digest:
+        raise PlanDiffers(_differs(report.stack, digest, plan, planned))
+    if plan is None or report.failed:
         said = "\n".join(f"- {check.title}: {check.message}" for check in report.failed)
         raise ChecksFailed(f"{report.stack}: nothing was done, for its plan does not pass:\n{said}")
-    if digest and plan.digest != digest:
-        raise PlanDiffers(_differs(report.stack, digest, plan, planned))
-    if report.failed:
-        said = "\n".join(f"- {check.title}: {check.message}" for check in report.failed)
-        raise ChecksFailed(
-            f"{report.stack}: this is the plan, and it does not pass; nothing was done:\n{said}"
-        )
     return plan
 
 
