@@ -4,7 +4,7 @@ import json
 import re
 import threading
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -37,21 +37,26 @@ class Call:
     answer: str
 
 
+# Gets a request's verb, path and body before it is passed on, and says whether it is.
+Before = Callable[[str, str, bytes], bool]
+
+
 class Recorder:
     """The calls so far. `endpoint` is where clients find the proxy."""
 
-    def __init__(self, endpoint: str, target: str) -> None:
+    def __init__(self, endpoint: str, target: str, before: Before) -> None:
         self.endpoint = endpoint
         self.target = urllib.parse.urlsplit(target).netloc
+        self.before = before
         self.calls: list[Call] = []
         self.unread: list[str] = []
 
 
 @contextmanager
-def recording(target: str) -> Iterator[Recorder]:
-    """A proxy that passes everything on to the cloud at `target`."""
+def recording(target: str, before: Before = lambda *_: True) -> Iterator[Recorder]:
+    """A proxy that passes on to the cloud at `target` all that `before` lets it."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    recorder = Recorder(f"http://127.0.0.1:{server.server_port}", target)
+    recorder = Recorder(f"http://127.0.0.1:{server.server_port}", target, before)
     server.recorder = recorder  # type: ignore[attr-defined]
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -70,6 +75,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Passes any request on."""
         body = self._body()
         recorder: Recorder = self.server.recorder  # type: ignore[attr-defined]
+        if not recorder.before(self.command, self.path, body):
+            self.close_connection = True
+            return
         link = HTTPConnection(recorder.target, timeout=ANSWER_SECONDS)
         headers = {
             name: value

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from examples.variants import variant
 from localcloud.dataplane import images
 from localcloud.paths import IMAGES, PROJECT, WORKSPACE
-from tests.cloud import killed_release, rounds
+from tests.cloud import killed_release, rounds, state_elsewhere
 from tests.cloud.commands import COMMAND_SECONDS, Command, Said
 from tests.cloud.stack import StackUnderTest, copy_code
 
@@ -87,9 +87,13 @@ class Checkout:
         """Runs `switchyard release COMMAND … --stack local`."""
         return self.switchyard("release", command, *arguments, "--stack", STACK)
 
-    def start(self, image: str, *flags: str) -> Command:
-        """Begins a release of the image."""
+    def start(self, image: str, *flags: str, state_by: str = "") -> Command:
+        """Begins a release of the image. state_by: where its engine finds S3, if not in the cloud itself."""
         arguments = ["--stack", STACK, "--service", SERVICE, "--image", image, "--yes", "--json", *flags]
+        if state_by:
+            return self._run(
+                [sys.executable, state_elsewhere.__file__, state_by, "release", "start", *arguments]
+            )
         return self.begin("release", "start", *arguments)
 
     def released(self, image: str, *flags: str) -> Said:

@@ -96,10 +96,12 @@ def test_a_release_killed_in_its_update_is_aborted_without_the_engine(checkout: 
 def test_ctrl_c_in_the_update_lets_the_engine_end_what_it_has_begun(checkout: Checkout) -> None:
     _, new = live(checkout)
     _, image = checkout.image()
-    release = checkout.start(image, *QUICK)
-    cutting_off.wait_for_pending(checkout, release)
-    release.tell(signal.SIGINT)
-    said = release.end()
+    with cutting_off.held(checkout) as update:
+        release = checkout.start(image, *QUICK, state_by=update.address)
+        update.wait(release)
+        release.tell(signal.SIGINT)
+        update.let_go()
+        said = release.end()
     assert said.status == INTERRUPTED, said.text
     assert release.left() == []
     assert (cutting_off.locks(checkout), cutting_off.pending(checkout)) == ([], [])
