@@ -273,7 +273,8 @@ def insights_are_kept_as_rds_offers(stack: Settings, name: str) -> Problems:
 def the_databases_tier_exists(stack: Settings, name: str) -> Problems:
     given = stack.databases[name].backup_tier
     if given not in stack.backups.tiers:
-        allowed = "a tier of the stack: " + ", ".join(sorted(stack.backups.tiers))
+        tiers = ", ".join(sorted(stack.backups.tiers)) or "none is in backups.tiers"
+        allowed = f"a tier of the stack: {tiers}"
         yield Problem(key=f"databases.{name}.backup_tier", given=given, allowed=allowed)
 
 

@@ -17,28 +17,17 @@ import psycopg
 import pytest
 from moto import mock_aws
 
-from localcloud import guard
 from localcloud.aws import install
 from localcloud.dataplane import database, postgres
 from localcloud.dataplane.database import DatabasePlane, loopback_address
 from tests.unit.databases import a_server, free_port, url
+from tests.unit.guarded import servers
 
 REGION = "eu-west-1"
 
 
-def processes(of: psutil.Process) -> list[psutil.Process]:
-    """The living servers that it started itself: an embedded cloud below it has servers of its own."""
-    below: list[psutil.Process] = []
-    for child in of.children():
-        with suppress(psutil.Error):
-            if guard.__file__ in child.cmdline():
-                below += child.children(recursive=True)
-    found = []
-    for process in below:
-        with suppress(psutil.Error):
-            if process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+def processes(owner: int) -> list[psutil.Process]:
+    return servers(owner, "postgres")
 
 
 def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -182,7 +171,7 @@ def test_a_deleted_instance_ends_its_server_and_a_new_one_of_the_name_is_empty(p
         connection.execute("CREATE TABLE gone (id int)")
     rds().delete_db_instance(DBInstanceIdentifier="stack-main", SkipFinalSnapshot=True)
     until(lambda: not plane.where())
-    assert not processes(psutil.Process())
+    assert not processes(os.getpid())
     again = create("stack-main", port)
     with connect(again, **credentials(again)) as connection:
         assert connection.execute("SELECT to_regclass('gone')").fetchone() == (None,)
@@ -194,7 +183,7 @@ def test_a_server_that_was_killed_is_started_again_with_its_data() -> None:
     secret = credentials(instance)
     with connect(instance, **secret) as connection:
         connection.execute("CREATE TABLE kept (id int)")
-    killed = processes(psutil.Process())
+    killed = processes(os.getpid())
     for process in killed:
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -247,7 +236,7 @@ def test_an_address_is_always_the_same_and_another_clouds_is_another() -> None:
 
 def test_a_server_does_not_run_as_root(tmp_path: Path) -> None:
     with a_server(tmp_path):
-        servers = processes(psutil.Process())
+        servers = processes(os.getpid())
         assert servers
         assert 0 not in {uid for process in servers for uid in process.uids()}
 
@@ -258,7 +247,7 @@ def test_what_another_user_can_not_reach_is_copied_and_removed(
 ) -> None:
     monkeypatch.setattr(postgres, "_reachable", lambda _: False)
     with a_server(tmp_path) as (_, wanted):
-        (copied,) = {Path(process.exe()).parents[3] for process in processes(psutil.Process())}
+        (copied,) = {Path(process.exe()).parents[3] for process in processes(os.getpid())}
         assert copied.name.startswith("switchyard-postgres-")
         with psycopg.connect(url(wanted)) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -281,7 +270,7 @@ def test_a_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     assert owner.stdout is not None
     ready, _, copied = owner.stdout.readline().strip().partition(" ")
     assert ready == "ready"
-    started = processes(psutil.Process(owner.pid))
+    started = processes(owner.pid)
     assert started
     owner.kill()
     owner.wait()
@@ -306,6 +295,6 @@ def test_no_password_is_in_a_list_of_processes_a_representation_or_a_log(tmp_pat
     with a_server(tmp_path, word="very-secret-word") as (server, wanted):
         with psycopg.connect(url(wanted)) as connection:
             connection.execute("SELECT 1")
-        lines = [" ".join(p.cmdline()) for p in processes(psutil.Process())]
+        lines = [" ".join(p.cmdline()) for p in processes(os.getpid())]
         written = server._log.read_text()
         assert not any("very-secret-word" in text for text in [*lines, repr(wanted), written])

@@ -127,6 +127,7 @@ MEASURED = {
     "priority": ("priority",),
     "region": ("zones", "certificate_arn", "copy_region"),
     "retention_days": ("cold_storage_after_days",),
+    "tiers": ("backup_tier",),
 }
 
 
