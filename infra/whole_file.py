@@ -1,14 +1,14 @@
 """A file that is written whole, or stays as it was."""
 
-import os
+import uuid
 from pathlib import Path
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Writes the text in place of what the file holds. Raises OSError, and leaves nothing half-done then."""
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Writes this in place of what the file holds. Raises OSError, and leaves nothing half-done then."""
+    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}.part")
     try:
-        part.write_text(text)
+        part.write_bytes(content if isinstance(content, bytes) else content.encode())
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)

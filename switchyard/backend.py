@@ -4,7 +4,6 @@ A file is changed or removed only as it was seen.
 """
 
 import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.whole_file import write_whole
 from switchyard.errors import SwitchyardError
 from switchyard.stacks import session_of
 
@@ -94,16 +94,12 @@ class Folder:
         now = self._seen(path)
         if (now is None) != (over is None) or (now and over and now.data != over.data):
             return False
-        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data)
-            part.replace(path)
+            write_whole(path, data)
             _sidecar(path).unlink(missing_ok=True)
         except OSError as error:
             raise SwitchyardError(f"{path} can't be written: {error}") from None
-        finally:
-            part.unlink(missing_ok=True)
         return True
 
     def remove(self, seen: Stored) -> bool:

@@ -121,10 +121,11 @@ class PulumiProgram:
         left = Left()
         with self._one_at_a_time, self._opened() as stack:
             self._asking(lambda: stack.preview(on_event=left, color="never", suppress_outputs=True), left)
+        mine = _owned(colours)
         return [
             f"{operation.value} {_type(urn)} {_name(urn)}"
             for urn, operation in left.operations.items()
-            if not any(_is_of(_name(urn), owned) for owned in _owned(colours))
+            if not any(_is_of(_name(urn), owned) for owned in mine)
         ]
 
     def _asking(self, work: Callable[[], T], told: Told | Left | None = None) -> T:

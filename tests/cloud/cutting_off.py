@@ -10,7 +10,7 @@ from typing import Any
 from localcloud.paths import state_bucket
 from tests.cloud.commands import Command
 from tests.cloud.recorder import recording
-from tests.cloud.releases import STACK, WAIT_SECONDS, Checkout
+from tests.cloud.releases import STACK, WAIT_SECONDS, Checkout, wait_for
 
 PROJECT_NAME = "switchyard"
 STATE = f".pulumi/stacks/{PROJECT_NAME}/{STACK}.json"
@@ -73,12 +73,13 @@ class Held:
 
     def wait(self, command: Command) -> None:
         """Returns once the operation is held; the command has to get there."""
-        for _ in range(10 * WAIT_SECONDS):
-            if self._held.wait(0.1):
-                return
-            if command.is_over:
+
+        def look() -> bool | None:
+            if not self._held.is_set() and command.is_over:
                 raise AssertionError(f"it was to be cut off in its update, and ended: {command.end().text}")
-        raise AssertionError(f"no operation was held within {WAIT_SECONDS} s")
+            return self._held.is_set() or None
+
+        wait_for(look, "an operation is held")
 
     def let_go(self) -> None:
         """It goes on."""

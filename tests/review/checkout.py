@@ -12,24 +12,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from select import select
-from shutil import copytree, ignore_patterns
 from typing import Any
 
 import boto3
 import yaml
-from moto.server import ThreadedMotoServer
 
 from localcloud.paths import BIN, PROJECT, PULUMI_HOME, WORKSPACE
 from tests.cloud.commands import Said
+from tests.cloud.stack import CODE, copy_code
 from tests.release.dynamo import made
 from tests.review.conftest import PROGRAM
-from tests.review.provider import Provider
+from tests.review.provider import Provider, serving
 
 ACCOUNT = "123456789012"
 STACK = "dev"
 TABLE = f"switchyard-{STACK}-releases"
 COMMAND_SECONDS = 600
-LINKED = ("bootstrap", "components", "infra", "policies", "release", "review", "switchyard")
+LINKED = tuple(name for name in CODE if name != "localcloud")
 
 
 @dataclass(kw_only=True)
@@ -146,9 +145,12 @@ class Checkout:
                         shown += part
                         if shown.endswith((b"]: ", b"): ")):
                             screen.write(next(answers).encode())
-            finally:
+                status = process.wait(COMMAND_SECONDS)
+            except BaseException:
                 process.kill()
-            return Said(status=process.wait(), out=shown.decode(), err="")
+                process.wait()
+                raise
+            return Said(status=status, out=shown.decode(), err="")
 
     def aws(self, service: str) -> Any:
         """A boto3 client of its account."""
@@ -175,11 +177,11 @@ class Checkout:
 
 @contextmanager
 def checkout(folder: Path, provider: Provider, endpoint: str) -> Iterator[Checkout]:
-    """A checkout with an empty state and no table, and an AWS account that knows of nothing."""
+    """A checkout with an empty state and no table; its provider serves until the block ends."""
     (folder / "tmp").mkdir(parents=True)
     (folder / "state").mkdir()
-    # A copy: the code asks this package's own files where its checkout is.
-    copytree(PROJECT / "localcloud", folder / "localcloud", ignore=ignore_patterns("__pycache__"))
+    # A copy of the package that is asked where its checkout is; the others may be links.
+    copy_code(folder, but=LINKED)
     for name in LINKED:
         (folder / name).symlink_to(PROJECT / name, target_is_directory=True)
     (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
@@ -193,20 +195,8 @@ def checkout(folder: Path, provider: Provider, endpoint: str) -> Iterator[Checko
     (folder / "__main__.py").write_text(PROGRAM)
     made = Checkout(folder=folder, provider=provider, endpoint=endpoint)
     made.declares()
-    yield made
-
-
-@contextmanager
-def aws_api() -> Iterator[str]:
-    """An AWS API on a free port, and its address."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        address = f"http://{host}:{port}"
-        yield address
-    finally:
-        server.stop()
+    with serving(provider):
+        yield made
 
 
 def is_gone(pid: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import pulumi.automation as auto
 import pytest
 import yaml
+from moto.server import ThreadedMotoServer
 
 from localcloud import engine
 from localcloud.paths import BIN, PULUMI_HOME, WORKSPACE
@@ -52,6 +53,18 @@ class Project:
         )
         found = auto.select_stack(stack, work_dir=str(self.folder), opts=options)
         return dict(found.export_stack().deployment or {})
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """Where an AWS API of the module's own is, which knows of nothing at first."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

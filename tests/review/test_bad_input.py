@@ -19,10 +19,10 @@ import pytest
 import yaml
 
 from tests.cloud.commands import Said
-from tests.review.checkout import STACK, Checkout, aws_api, checkout
+from tests.review.checkout import STACK, Checkout, checkout
 from tests.review.github import TOKEN, Answer, GitHub
 from tests.review.github import serving as github_serving
-from tests.review.provider import Provider, serving
+from tests.review.provider import Provider
 
 pytestmark = pytest.mark.cloud
 
@@ -32,19 +32,10 @@ FORBIDDEN = Answer(status=403, body={"message": "Resource not accessible by inte
 PULL_REQUEST = {"GITHUB_REPOSITORY": "shop/platform", "GITHUB_TOKEN": TOKEN}
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with aws_api() as address:
-        yield address
-
-
 @pytest.fixture
 def place(endpoint: str, tmp_path: Path, real_engine: object) -> Iterator[Checkout]:  # noqa: ARG001 - it has to be there
     """A checkout in which nothing is wrong yet."""
-    with (
-        serving(Provider()) as provider,
-        checkout(tmp_path / "checkout", provider, endpoint) as made,
-    ):
+    with checkout(tmp_path / "checkout", Provider(), endpoint) as made:
         made.declares(first={"value": "x"})
         yield made
 

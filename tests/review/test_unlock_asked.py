@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from review.changes import name_of
 from tests.cloud.commands import Said
-from tests.review.checkout import STACK, Checkout, aws_api, checkout
-from tests.review.provider import Provider, serving
+from tests.review.checkout import STACK, Checkout, checkout
+from tests.review.provider import Provider
 
 pytestmark = pytest.mark.cloud
 
@@ -19,19 +20,10 @@ TAGS = {"project": "switchyard", "stack": STACK}
 ASKED = "What becomes of it?"
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with aws_api() as address:
-        yield address
-
-
 @pytest.fixture
 def cut(endpoint: str, tmp_path: Path, real_engine: object) -> Iterator[Checkout]:  # noqa: ARG001 - it has to be there
     """A checkout whose last update was cut off: while it changed one thing and created two."""
-    with (
-        serving(Provider()) as provider,
-        checkout(tmp_path / "checkout", provider, endpoint) as made,
-    ):
+    with checkout(tmp_path / "checkout", Provider(), endpoint) as made:
         made.make_table()
         made.declares(first={"value": "x"})
         said = made.switchyard("up", "--stack", STACK)
@@ -76,9 +68,7 @@ def write(place: Checkout, state: dict[str, Any]) -> None:
 
 
 def pending(place: Checkout) -> list[str]:
-    return [
-        each["resource"]["urn"].rsplit("::")[-1] for each in state_of(place).get("pending_operations", [])
-    ]
+    return [name_of(each["resource"]["urn"]) for each in state_of(place).get("pending_operations", [])]
 
 
 def plainly(said: Said) -> Said:
@@ -101,7 +91,7 @@ def test_each_operation_is_asked_for_and_what_is_answered_is_done(cut: Checkout)
     assert "logs was adopted: /shop/logs" in said.out
     assert "queue (aws:sqs/queue:Queue) can't be adopted" in said.out
     assert pending(cut) == ["queue"]
-    assert "logs" in [each["urn"].rsplit("::", 1)[-1] for each in state_of(cut)["resources"]]
+    assert "logs" in [name_of(each["urn"]) for each in state_of(cut)["resources"]]
     last = plainly(cut.on_terminal("unlock", "--stack", STACK, typed=["forget\n"]))
     assert (last.status, pending(cut)) == (0, [])
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.review.checkout import STACK, Checkout, aws_api, checkout
-from tests.review.provider import Provider, serving
+from tests.review.checkout import STACK, Checkout, checkout
+from tests.review.provider import Provider
 
 pytestmark = pytest.mark.cloud
 
@@ -20,24 +20,15 @@ SOON_SECONDS = 400
 LONG_SECONDS = 1800
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with aws_api() as address:
-        yield address
-
-
 @pytest.fixture
 def slow(endpoint: str, tmp_path: Path, real_engine: object) -> Iterator[Checkout]:  # noqa: ARG001 - it has to be there
     """A checkout whose next creation takes minutes, unless the engine cancels it."""
-    with (
-        serving(Provider(slow_seconds=LONG_SECONDS)) as provider,
-        checkout(tmp_path / "checkout", provider, endpoint) as made,
-    ):
+    with checkout(tmp_path / "checkout", Provider(slow_seconds=LONG_SECONDS), endpoint) as made:
         made.make_table()
         made.declares(first={"value": "x"})
         yield made
         # A creation that hangs would keep the test's own server.
-        provider.cancelled.set()
+        made.provider.cancelled.set()
 
 
 def creating(slow: Checkout) -> "subprocess.Popen[str]":

@@ -20,14 +20,14 @@ from moto import mock_aws
 from localcloud.aws import install
 from localcloud.dataplane import database, postgres
 from localcloud.dataplane.database import DatabasePlane, loopback_address
+from tests.unit import guarded
 from tests.unit.databases import a_server, free_port, url
-from tests.unit.guarded import servers
 
 REGION = "eu-west-1"
 
 
 def processes(owner: int) -> list[psutil.Process]:
-    return servers(owner, "postgres")
+    return guarded.servers(owner, "postgres")
 
 
 def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:

@@ -23,8 +23,8 @@ import pytest
 
 from localcloud.dataplane.traffic import TrafficPlane
 from localcloud.load import Load
+from tests.unit import guarded
 from tests.unit.edge import Edge, Server, running, until
-from tests.unit.guarded import servers
 
 Running = tuple[Edge, TrafficPlane]
 
@@ -597,7 +597,7 @@ def test_the_proxy_ends_with_a_cloud_that_is_killed(tmp_path: Path) -> None:
 
 
 def _proxies(owner: int) -> list[psutil.Process]:
-    return servers(owner, "envoy")
+    return guarded.servers(owner, "envoy")
 
 
 def test_no_schedule_is_slower_than_aws_or_faster_than_it_can_be(tmp_path: Path) -> None:

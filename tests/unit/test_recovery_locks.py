@@ -89,7 +89,7 @@ def test_one_lock_that_may_live_keeps_all(dead: Lock, folder: Path, engine: Any)
     (folder / "a.json").write_text(written(dead))
     (folder / "b.json").write_text(written(replace(dead, owner="ada", host="laptop", pid=7)))
     with pytest.raises(
-        StackLocked, match=r"ada on laptop \(process 7\), \d+ minutes ago.*unlock --stack prod --force b`"
+        StackLocked, match=r"ada on laptop \(process 7\), 5 minutes ago.*unlock --stack prod --force b`"
     ):
         clear_dead_locks("prod", engine)
     assert len(list(folder.iterdir())) == 2, "who recovers has to be alone"

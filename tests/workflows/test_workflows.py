@@ -139,15 +139,8 @@ def test_pulumi_is_the_version_that_is_tested() -> None:
 
 def recipe(target: str, *arguments: str) -> list[str]:
     """What make would do, once everything that it needs is there."""
-    said = subprocess.run(
-        ["make", "-n", "-o", ".venv/.installed", "-o", ".venv/.tools", target, *arguments],
-        cwd=PROJECT,
-        # The tests may be run by make themselves: this one is none of its parts.
-        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    said = make(PROJECT, "-n", target, *arguments)
+    assert said.returncode == 0, said.stderr
     return said.stdout.replace("\\\n", " ").splitlines()
 
 
@@ -227,10 +220,12 @@ def test_the_bill_of_materials_of_a_release_names_every_package(checkout: Path) 
     assert all(entry.get("licenses") for entry in sbom["components"] if entry["name"] == "PyGithub")
 
 
-def make(checkout: Path, target: str) -> subprocess.CompletedProcess[str]:
+def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["make", "-o", ".venv/.installed", "-o", ".venv/.tools", target],
+        ["make", "-o", ".venv/.installed", "-o", ".venv/.tools", *arguments],
         cwd=checkout,
+        # The tests may be run by make themselves: this one is none of its parts.
+        env={name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))},
         capture_output=True,
         text=True,
         check=False,
