@@ -1,10 +1,10 @@
 """Gets Pulumi's engine and its AWS plugin, by the best way that this machine allows.
 
 The command line: one on PATH that is new enough; else Pulumi's own download; else built from Go modules.
-The AWS plugin: one that is installed; else Pulumi's own download; else Pulumi's Terraform bridge, built
-from Go modules, over HashiCorp's provider from a Terraform mirror. Versions are pinned here and in
+The AWS plugin: one that is installed; else Pulumi's own download; else a stand-in, Pulumi's Terraform bridge
+(localcloud/go/bridge) over HashiCorp's provider from a Terraform mirror. Versions are pinned here and in
 localcloud/go/*/go.mod; go.sum holds the checksum of every module, and the checksum of what was built is
-kept beside it and compared before each use.
+kept beside it and compared whenever it is laid out.
 """
 
 import hashlib
@@ -21,11 +21,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from localcloud import host_launcher
+from localcloud import aws_names, guard, host_launcher
 from localcloud.errors import EngineUnavailable
 from localcloud.paths import BIN, CACHE, HOST_SOCKET, PROJECT, PULUMI_HOME
-from localcloud.provider.binaries import Binaries
-from localcloud.provider.names import VERSION as AWS_PLUGIN_VERSION
 
 Say = Callable[[str], None]
 
@@ -33,6 +31,7 @@ OLDEST_CLI = (3, 200, 0)
 GO_MODULES = Path(__file__).parent / "go"
 DOWNLOAD_HOST = "get.pulumi.com"
 PROBE_SECONDS = 4.0
+AWS_PLUGIN = PULUMI_HOME / "plugins" / f"resource-aws-v{aws_names.VERSION}" / "pulumi-resource-aws"
 # The versions that localcloud/go/ pins; a test holds them against the go.mod files.
 CLI_VERSION = "3.230.0"
 BRIDGE_VERSION = "3.100.0"
@@ -61,10 +60,10 @@ CLI_BUILD = Build(
     ldflags=f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{CLI_VERSION}",
 )
 BRIDGE_BUILD = Build(
-    name="pulumi-resource-terraform-provider",
+    name="pulumi-resource-aws",
     version=BRIDGE_VERSION,
     folder="bridge",
-    package="github.com/pulumi/pulumi-terraform-bridge/v3/dynamic",
+    package=".",
     ldflags="-s -w",
 )
 
@@ -91,12 +90,13 @@ def ensure(say: Say) -> Engine:
     _link(cli, BIN / "pulumi")
     if source == "built":
         # Beside the command line, so that the engine takes it for the one that it was shipped with.
-        _wrapper(BIN / "pulumi-language-python", f'-S "{host_launcher.__file__}" "{HOST_SOCKET}"')
+        _wrapper(
+            BIN / "pulumi-language-python",
+            f'PYTHONPATH="{PROJECT}${{PYTHONPATH:+:$PYTHONPATH}}" '
+            f'exec "{sys.executable}" -S "{host_launcher.__file__}" "{HOST_SOCKET}"',
+        )
     if not official:
-        bridge_binaries(say)
-        plugin = PULUMI_HOME / "plugins" / f"resource-aws-v{AWS_PLUGIN_VERSION}"
-        plugin.mkdir(parents=True, exist_ok=True)
-        _wrapper(plugin / "pulumi-resource-aws", "-P -m localcloud.provider")
+        _stand_in(say)
     engine = Engine(
         cli=str(cli),
         cli_version=".".join(map(str, _version_of(cli) or (0,))),
@@ -170,27 +170,26 @@ def reachable(host: str, port: int = 443) -> bool:
 
 def official_aws_plugin(cli: Path, say: Say) -> bool:
     """Whether Pulumi's own AWS plugin is installed, after trying to install it where that is possible."""
-    name = f"resource-aws-v{AWS_PLUGIN_VERSION}"
-    ours = PULUMI_HOME / "plugins" / name
+    ours = AWS_PLUGIN.parent
     if _is_official(ours):
         return True
     # Looked at even beside a stand-in: installing Pulumi's own is the way out of what that one lacks.
     for home in (os.environ.get("PULUMI_HOME"), Path.home() / ".pulumi"):
-        users = Path(home or PULUMI_HOME) / "plugins" / name
+        users = Path(home or PULUMI_HOME) / "plugins" / ours.name
         if _is_official(users):
             _remove(ours)
             ours.parent.mkdir(parents=True, exist_ok=True)
             ours.symlink_to(users.resolve(), target_is_directory=True)
             return True
-    if (ours / "pulumi-resource-aws").exists():
+    if AWS_PLUGIN.exists():
         return False
     # It may be a link to what is no longer there.
     _remove(ours)
     if not reachable(DOWNLOAD_HOST):
         return False
-    say(f"Getting Pulumi's AWS plugin {AWS_PLUGIN_VERSION}")
+    say(f"Getting Pulumi's AWS plugin {aws_names.VERSION}")
     done = subprocess.run(  # noqa: S603
-        [cli, "plugin", "install", "resource", "aws", AWS_PLUGIN_VERSION],
+        [cli, "plugin", "install", "resource", "aws", aws_names.VERSION],
         env={**os.environ, "PULUMI_HOME": str(PULUMI_HOME)},
         capture_output=True,
         check=False,
@@ -198,8 +197,8 @@ def official_aws_plugin(cli: Path, say: Say) -> bool:
     return done.returncode == 0
 
 
-def bridge_binaries(say: Say) -> Binaries:
-    """The bridge and the provider binary for it. Raises EngineUnavailable."""
+def _stand_in(say: Say) -> None:
+    """Lays out the stand-in for Pulumi's AWS plugin. Raises EngineUnavailable."""
     provider = terraform_provider()
     if provider is None:
         raise EngineUnavailable(
@@ -207,15 +206,15 @@ def bridge_binaries(say: Say) -> Binaries:
             "provider 5.x was found to run in its place.\n"
             "  Looked in: " + ", ".join(str(folder) for folder in mirrors()) + "\n"
             "  Fix: on a machine with internet, `pulumi plugin install resource aws "
-            f"{AWS_PLUGIN_VERSION}` and copy ~/.pulumi/plugins here; or `terraform init` there with "
+            f"{aws_names.VERSION}` and copy ~/.pulumi/plugins here; or `terraform init` there with "
             "hashicorp/aws ~> 5.0 and TF_PLUGIN_CACHE_DIR set, copy that folder here and set it to the copy."
         )
-    link = CACHE / "provider" / _digest_of_text(str(provider)) / "terraform-provider-aws"
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.exists():
-        link.unlink(missing_ok=True)
-        link.symlink_to(provider)
-    return Binaries(bridge=built(BRIDGE_BUILD, say), provider=link)
+    program = built(BRIDGE_BUILD, say)
+    command = [sys.executable, "-S", guard.__file__, str(provider)]
+    AWS_PLUGIN.parent.mkdir(parents=True, exist_ok=True)
+    settings = AWS_PLUGIN.with_name("stand-in.json")
+    _written(settings, json.dumps({"command": command, **aws_names.settings()}, indent=2) + "\n")
+    _wrapper(AWS_PLUGIN, f'exec "{program}" "{settings}"')
 
 
 def mirrors() -> list[Path]:
@@ -259,9 +258,8 @@ def _children(folder: Path) -> Iterable[Path]:
 def built(build: Build, say: Say) -> Path:
     """The program, built from its pinned modules unless that was done before. Raises EngineUnavailable."""
     modules = GO_MODULES / build.folder
-    pins = _digest_of_text(
-        (modules / "go.mod").read_text() + (modules / "go.sum").read_text() + build.ldflags
-    )
+    sources = [modules / "go.mod", modules / "go.sum", *sorted(modules.glob("*.go"))]
+    pins = _digest_of_text("".join(source.read_text() for source in sources) + build.ldflags)
     target = CACHE / f"{build.name}-{build.version}-{pins}" / build.name
     kept = target.with_suffix(".sha256")
     if target.exists() and kept.exists():
@@ -358,13 +356,17 @@ _MARK = "# switchyard: stands in for Pulumi's own"
 
 
 def _wrapper(path: Path, command: str) -> None:
-    text = (
-        f"#!/bin/sh\n{_MARK}\n"
-        f'PYTHONPATH="{PROJECT}${{PYTHONPATH:+:$PYTHONPATH}}" exec "{sys.executable}" {command} "$@"\n'
-    )
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
-        path.chmod(0o755)
+    _written(path, f'#!/bin/sh\n{_MARK}\n{command} "$@"\n', mode=0o755)
+
+
+def _written(path: Path, text: str, mode: int = 0o644) -> None:
+    """Whole or not at all: an engine may start what it says at any moment."""
+    if path.exists() and path.read_text() == text:
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(text)
+    part.chmod(mode)
+    part.replace(path)
 
 
 def _remove(folder: Path) -> None:

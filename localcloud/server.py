@@ -32,6 +32,7 @@ from localcloud.aws.acm import hold_certificate
 from localcloud.aws.retries import AnsweredOnce
 from localcloud.cloud import DEFAULT_ACCOUNT
 from localcloud.dataplane.plane import DataPlane
+from localcloud.engine import AWS_PLUGIN
 from localcloud.errors import CloudError
 from localcloud.paths import BIN, DATAPLANE, HOST_SOCKET, IMAGES, PROJECT, state_bucket
 
@@ -90,8 +91,8 @@ class Accounts:
         with self._lock:
             kept = self._plugins.get(account)
             if kept is None or kept[0].poll() is not None:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "localcloud.provider", "--kept"],
+                process = subprocess.Popen(  # noqa: S603 - what the engine starts too
+                    [AWS_PLUGIN, "--kept"],
                     env=environment,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,

@@ -23,8 +23,7 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
-from localcloud import language
-from localcloud.provider import names
+from localcloud import aws_names, language
 
 # What a program of this project imports; a broken one still leaves the libraries that it got to.
 PROGRAM = "infra.platform", "infra.account", "infra.load"
@@ -39,7 +38,7 @@ def import_libraries() -> None:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     # pulumi-aws reads each of its modules at the first use of a type, which is when a program runs.
-    for token in (*names.RESOURCES, *names.FUNCTIONS):
+    for token in (*aws_names.RESOURCES, *aws_names.FUNCTIONS):
         _, path, kind = token.split(":")
         with contextlib.suppress(ImportError):
             getattr(importlib.import_module(f"pulumi_aws.{path.partition('/')[0]}"), kind, None)

@@ -17,6 +17,7 @@ import yaml
 from examples.variants import variant
 from localcloud import cloud
 from localcloud.dataplane import images
+from localcloud.engine import AWS_PLUGIN
 from localcloud.paths import IMAGES, PROJECT, WORKSPACE
 from switchyard.bootstrap import Bootstrapped
 from tests.cloud.asked import Account, Asked
@@ -117,7 +118,7 @@ def plugin(shell: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
         yield shell
         return
     process = subprocess.Popen(
-        [sys.executable, "-m", "localcloud.provider", "--kept"],
+        [AWS_PLUGIN, "--kept"],
         cwd=PROJECT,
         env=cloud.applied(shell, os.environ),
         stdin=subprocess.PIPE,

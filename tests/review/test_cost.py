@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.provider import names
+from localcloud import aws_names
 from review.cost import ComponentDelta, Estimate, cents, delta, estimate
 from review.cost_items import Item, of_declared, of_states
 from review.cost_prices import PriceTable, load
@@ -51,7 +51,7 @@ def why(*items: Item, usage: Usage = USAGE) -> list[str]:
 
 
 def test_every_type_of_the_program_has_a_rule_or_is_known_to_be_free() -> None:
-    assert set(names.RESOURCES) - set(RULES) - FREE == set()
+    assert set(aws_names.RESOURCES) - set(RULES) - FREE == set()
     assert set(RULES) & FREE == set()
 
 

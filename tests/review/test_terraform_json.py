@@ -12,8 +12,7 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from localcloud import engine
-from localcloud.provider import names
+from localcloud import aws_names, engine
 from review import terraform_schema
 from review.terraform_checks import written
 from review.terraform_json import render
@@ -230,8 +229,8 @@ def test_a_property_that_terraform_does_not_have_is_refused() -> None:
 
 
 def test_the_table_holds_the_types_of_the_program_under_terraforms_names() -> None:
-    types = names.RESOURCES.keys() - names.OF_BOOTSTRAP
-    expected = {token: f"aws_{names.RESOURCES[token]}" for token in types}
+    types = aws_names.RESOURCES.keys() - aws_names.OF_BOOTSTRAP
+    expected = {token: f"aws_{aws_names.RESOURCES[token]}" for token in types}
     assert set(terraform_schema.tokens()) - {terraform_schema.PROVIDER_TYPE} == set(expected)
     assert {token: terraform_schema.resource(token).type for token in expected} == expected
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localcloud import engine
-from localcloud.provider import names
+from localcloud import aws_names, engine
 
 PACKAGES = 60
 
@@ -45,17 +44,19 @@ class Machine:
         self.bin = self.folder / "switchyard" / "bin"
         self.cache = self.folder / "cache"
         self.plugins = self.folder / "switchyard" / "pulumi" / "plugins"
-        self.plugin = self.plugins / f"resource-aws-v{names.VERSION}" / "pulumi-resource-aws"
+        self.plugin = self.plugins / f"resource-aws-v{aws_names.VERSION}" / "pulumi-resource-aws"
         modules = self._made("go")
         for build in ("cli", "bridge"):
             (modules / build).mkdir()
             (modules / build / "go.mod").write_text(f"module {build}\n")
             (modules / build / "go.sum").write_text(f"{build} h1:sum\n")
+            (modules / build / "main.go").write_text("package main\n")
         self.modules = modules
         replaced = {
             "BIN": self.bin,
             "CACHE": self.cache,
             "PULUMI_HOME": self.plugins.parent,
+            "AWS_PLUGIN": self.plugin,
             "GO_MODULES": modules,
             "SYSTEM_MIRRORS": (self.folder / "system",),
             "SHARED_ROOTS": (self.folder / "opt",),

@@ -4,7 +4,7 @@ import pytest
 
 from bootstrap.account import declare
 from bootstrap.inputs import Inputs, checked
-from localcloud.provider import names
+from localcloud import aws_names
 from tests.unit.harness import ACCOUNT, REGION, Deployment, deploy
 
 KEY = "aws:kms/key:Key"
@@ -49,7 +49,7 @@ def test_exactly_this_is_made() -> None:
 def test_every_type_has_a_name_in_the_embedded_clouds_provider() -> None:
     used = {r.type for r in declared().resources if not r.type.startswith(("switchyard:", "pulumi:"))}
     assert len(used) > 10
-    assert used - set(names.RESOURCES) == set()
+    assert used - set(aws_names.RESOURCES) == set()
 
 
 def test_the_provider_refuses_every_other_account_by_itself() -> None:

@@ -2,15 +2,15 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from localcloud import engine
+from localcloud import aws_names, engine
 from localcloud.errors import EngineUnavailable
 from localcloud.paths import PROJECT
-from localcloud.provider import names
 from tests.unit.machine import PACKAGES, Machine, executable, has_provider
 
 
@@ -137,8 +137,8 @@ def test_a_binary_that_was_changed_is_built_again(machine: Machine) -> None:
     assert "pulumi is not what was built (its checksum differs); building it again" in machine.said
 
 
-@pytest.mark.parametrize("file", ["go.mod", "go.sum"])
-def test_other_pins_are_another_build(machine: Machine, file: str) -> None:
+@pytest.mark.parametrize("file", ["go.mod", "go.sum", "main.go"])
+def test_other_pins_and_sources_are_another_build(machine: Machine, file: str) -> None:
     machine.has_go()
     first = built(machine)
     machine.go_calls()
@@ -187,13 +187,11 @@ def test_a_built_engine_gets_its_language_host_beside_it(machine: Machine) -> No
     machine.has_go()
     has_provider(machine.folder / "system", "5.100.0")
     engine.ensure(machine.say)
-    for wrapper, started in (
-        (machine.bin / "pulumi-language-python", "host_launcher.py"),
-        (machine.plugin, "-m localcloud.provider"),
-    ):
+    host = machine.bin / "pulumi-language-python"
+    for wrapper, started in ((host, "host_launcher.py"), (machine.plugin, "stand-in.json")):
         assert os.access(wrapper, os.X_OK)
         assert started in wrapper.read_text()
-        assert f'PYTHONPATH="{PROJECT}$' in wrapper.read_text(), "the engine starts it in any folder"
+    assert f'PYTHONPATH="{PROJECT}$' in host.read_text(), "the engine starts it in any folder"
     version = subprocess.run([machine.bin / "pulumi", "version"], capture_output=True, text=True, check=True)
     assert version.stdout == f"v{engine.CLI_VERSION}\n"
 
@@ -247,4 +245,12 @@ def test_the_versions_are_those_that_the_go_modules_pin(folder: str, module: str
 
 def test_the_plugin_is_the_one_that_the_sdk_asks_for() -> None:
     pinned = (PROJECT / "requirements.txt").read_text()
-    assert re.findall(r"^pulumi-aws==(\S+)", pinned, re.MULTILINE) == [names.VERSION]
+    assert re.findall(r"^pulumi-aws==(\S+)", pinned, re.MULTILINE) == [aws_names.VERSION]
+
+
+@pytest.mark.skipif(shutil.which("gofmt") is None, reason="Go builds what can't be downloaded, elsewhere not")
+def test_the_go_sources_are_formatted() -> None:
+    sources = sorted((PROJECT / "localcloud" / "go").glob("*/*.go"))
+    assert len(sources) > 3
+    done = subprocess.run(["gofmt", "-l", *sources], capture_output=True, text=True, check=True)
+    assert done.stdout == ""

@@ -1,15 +1,16 @@
 """Getting the AWS plugin: Pulumi's own before a stand-in, and where a provider for that is looked for."""
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from localcloud import engine
+from localcloud import aws_names, engine, guard
 from localcloud.errors import EngineUnavailable
-from localcloud.provider import names
 from tests.unit.machine import Machine, executable, has_provider
 
-NAME = f"resource-aws-v{names.VERSION}"
+NAME = f"resource-aws-v{aws_names.VERSION}"
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def with_stand_in(machine: Machine) -> None:
     machine.has_go()
     has_provider(machine.folder / "system", "5.100.0")
     assert engine.ensure(machine.say).aws_plugin == "bridge"
-    assert "-m localcloud.provider " in machine.plugin.read_text()
+    assert "stand-in.json" in machine.plugin.read_text()
 
 
 # --- Pulumi's own plugin
@@ -80,7 +81,7 @@ def test_a_plugin_that_can_be_downloaded_is_installed_by_the_command_line(machin
     machine.online = True
     executable(machine.tools / "pulumi", f'#!/bin/sh\necho "$PULUMI_HOME: $*" > {machine.folder}/asked\n')
     assert official(machine)
-    home, version = machine.plugins.parent, names.VERSION
+    home, version = machine.plugins.parent, aws_names.VERSION
     assert (machine.folder / "asked").read_text() == f"{home}: plugin install resource aws {version}\n"
     assert machine.said == [f"Getting Pulumi's AWS plugin {version}"]
 
@@ -164,20 +165,21 @@ def test_a_mirror_that_the_user_named_comes_before_the_implied_ones(machine: Mac
 
 
 def test_without_a_provider_the_error_says_where_was_looked_and_what_to_do(machine: Machine) -> None:
+    machine.has_go()
     with pytest.raises(EngineUnavailable) as refused:
-        engine.bridge_binaries(machine.say)
+        engine.ensure(machine.say)
     message = str(refused.value)
     for folder in engine.mirrors():
         assert str(folder) in message
-    assert f"pulumi plugin install resource aws {names.VERSION}" in message
+    assert f"pulumi plugin install resource aws {aws_names.VERSION}" in message
     assert "TF_PLUGIN_CACHE_DIR" in message
 
 
-def test_the_bridge_finds_the_provider_under_the_name_that_makes_the_package(machine: Machine) -> None:
+def test_the_stand_in_runs_the_newest_provider_under_the_guard(machine: Machine) -> None:
     machine.has_go()
-    provider = has_provider(machine.folder / "system", "5.100.0")
-    binaries = engine.bridge_binaries(machine.say)
-    assert binaries.provider.name == "terraform-provider-aws"
-    assert binaries.provider.resolve() == provider
-    newer = has_provider(machine.folder / "system", "5.101.0")
-    assert engine.bridge_binaries(machine.say).provider.resolve() == newer
+    for version in ("5.100.0", "5.101.0"):
+        provider = has_provider(machine.folder / "system", version)
+        engine.ensure(machine.say)
+        settings = json.loads(machine.plugin.with_name("stand-in.json").read_text())
+        assert settings["command"] == [sys.executable, "-S", guard.__file__, str(provider)]
+        assert settings.items() >= json.loads(json.dumps(aws_names.settings())).items()

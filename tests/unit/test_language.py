@@ -27,7 +27,7 @@ from pulumi.runtime.proto import (
 from localcloud import host_launcher
 from localcloud.language import PythonHost, shows_debug_lines
 from localcloud.paths import PROJECT
-from tests.unit.bridges import WAIT_SECONDS, FakeEngine
+from tests.unit.fake_engine import WAIT_SECONDS, FakeEngine
 
 
 class Monitor(resource_pb2_grpc.ResourceMonitorServicer):

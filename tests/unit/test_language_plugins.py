@@ -18,7 +18,7 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, language_pb2, 
 
 from localcloud.plugin_process import NoProgram, PluginProcess, interpreter
 from localcloud.policy_proxy import variables
-from tests.unit.bridges import WAIT_SECONDS
+from tests.unit.fake_engine import WAIT_SECONDS
 from tests.unit.test_language import started
 
 PACK = """

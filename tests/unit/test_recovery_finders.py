@@ -13,8 +13,8 @@ from moto import mock_aws
 from moto.iam.models import IAMBackend
 from moto.moto_api._internal.models import moto_api_backend
 
+from localcloud import aws_names
 from localcloud.aws import install
-from localcloud.provider import names
 from switchyard.finders import FINDERS, IMPORTED_BY_NAME, SLOW, WRITTEN_AGAIN
 from switchyard.finders.look import Ambiguous, Look, tags_of
 from switchyard.pending import PendingCreate
@@ -431,7 +431,7 @@ def look(token: str, inputs: Mapping[str, Any], *known: str, tags: Tags = TAGS) 
 
 
 def test_every_type_that_the_program_uses_is_either_found_or_written_again() -> None:
-    types = names.RESOURCES.keys() - names.OF_BOOTSTRAP
+    types = aws_names.RESOURCES.keys() - aws_names.OF_BOOTSTRAP
     assert sorted([*FINDERS, *WRITTEN_AGAIN]) == sorted(types), "a type in neither stops a recovery"
     assert set(SLOW) <= set(FINDERS)
     assert set(IMPORTED_BY_NAME) <= set(FINDERS)

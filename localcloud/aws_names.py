@@ -1,12 +1,11 @@
-"""What pulumi-aws calls a thing, and what the bridge over Terraform's provider calls it. Pure.
+"""What pulumi-aws calls a thing, and what Terraform's AWS provider calls it, for the plugin's stand-in.
 
-The table holds the types that the program uses, no more; it was derived from the bridge's schema, and
-tests hold every type and property of the program against it.
+The table holds the types that the program uses, no more; tests hold every type of the program against it. The
+bridge names properties by rules of its own: where those differ from pulumi-aws's, they are here too.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
 # The pulumi-aws that it stands in for.
 VERSION = "7.51.1"
@@ -88,111 +87,43 @@ FUNCTIONS: Mapping[str, str] = {
     "aws:ssm/getParametersByPath:getParametersByPath": "ssm_parameters_by_path",
 }
 
-
-@dataclass(frozen=True, kw_only=True)
-class Rename:
-    """A property that the bridge calls differently.
-
-    holders: the properties that lead to it, lists passed through; none for a top-level one.
-    ours, theirs: its name in pulumi-aws and in the bridge.
-    listed: one object in pulumi-aws, a list of one in the bridge.
-    """
-
-    holders: tuple[str, ...] = ()
-    ours: str
-    theirs: str
-    listed: bool = False
-
-
-def _plural(name: str) -> Rename:
-    return Rename(holders=("rules",), ours=name, theirs=f"{name}s", listed=True)
-
-
-_FIREWALL_RULES = (Rename(ours="ingress", theirs="ingresses"), Rename(ours="egress", theirs="egresses"))
-
-PROPERTIES: Mapping[str, tuple[Rename, ...]] = {
-    "aws:cloudwatch/metricAlarm:MetricAlarm": (Rename(ours="name", theirs="alarmName"),),
+# Attributes, under Terraform's names, that pulumi-aws calls otherwise than the bridge would.
+_FIREWALL_RULES = {"ingress": "ingress", "egress": "egress"}
+NAMED: Mapping[str, Mapping[str, str]] = {
+    "aws:cloudwatch/metricAlarm:MetricAlarm": {"alarm_name": "name"},
     "aws:ec2/defaultNetworkAcl:DefaultNetworkAcl": _FIREWALL_RULES,
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _FIREWALL_RULES,
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": (
-        _plural("abortIncompleteMultipartUpload"),
-        _plural("expiration"),
-        _plural("filter"),
-        _plural("noncurrentVersionExpiration"),
-    ),
-    "aws:sns/topicSubscription:TopicSubscription": (Rename(ours="topic", theirs="topicArn"),),
+    "aws:sns/topicSubscription:TopicSubscription": {"topic_arn": "topic"},
 }
 
-# Blocks of the provider's own configuration: one object in pulumi-aws, a list of one in the bridge.
-CONFIGURATION_BLOCKS = ("assumeRole", "defaultTags", "ignoreTags")
+# Blocks that are one object in pulumi-aws and a list to Terraform's provider, by their path of blocks.
+SINGLE: Mapping[str, tuple[str, ...]] = {
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": (
+        "rule.abort_incomplete_multipart_upload",
+        "rule.expiration",
+        "rule.filter",
+        "rule.noncurrent_version_expiration",
+    ),
+}
+
+# Such blocks of the provider's own configuration.
+CONFIGURATION_BLOCKS = ("assume_role", "default_tags", "ignore_tags")
+
+UNKNOWN = (
+    " is not in the AWS stand-in's table of names (localcloud/aws_names.py). "
+    "Add its Terraform type there, or install Pulumi's own plugin: "
+    f"pulumi plugin install resource aws {VERSION}"
+)
 
 
-class UnknownType(LookupError):
-    """A type or function that the table does not hold."""
-
-    def __init__(self, token: str) -> None:
-        super().__init__(
-            f"{token} is not in the AWS stand-in's table of names (localcloud/provider/names.py). "
-            "Add its Terraform type there, or install Pulumi's own plugin: "
-            f"pulumi plugin install resource aws {VERSION}"
-        )
-
-
-def camel(name: str) -> str:
-    """`lb_target_group` -> `lbTargetGroup`, as the bridge spells names."""
-    first, *rest = name.split("_")
-    return first + "".join(part[:1].upper() + part[1:] for part in rest)
-
-
-def bridge_type(token: str) -> str:
-    """The bridge's token of a resource type. Raises UnknownType."""
-    if token.startswith("pulumi:"):
-        return token
-    if token not in RESOURCES:
-        raise UnknownType(token)
-    name = camel(RESOURCES[token])
-    return f"aws:index/{name}:{name[:1].upper()}{name[1:]}"
-
-
-def bridge_function(token: str) -> str:
-    """The bridge's token of an invoke. Raises UnknownType."""
-    if token not in FUNCTIONS:
-        raise UnknownType(token)
-    name = "get" + camel("_" + FUNCTIONS[token])
-    return f"aws:index/{name}:{name}"
-
-
-def urn_type(urn: str) -> str:
-    """The resource's own type, without its parents'."""
-    return urn.split("::")[2].rsplit("$", 1)[-1]
-
-
-def bridge_urn(urn: str) -> str:
-    """The same URN with the bridge's type in it."""
-    head, project, types, name = urn.split("::", 3)
-    parents, dollar, own = types.rpartition("$")
-    return "::".join([head, project, f"{parents}{dollar}{bridge_type(own)}", name])
-
-
-def renames(token: str) -> tuple[Rename, ...]:
-    """The properties of a type that the bridge calls differently."""
-    return PROPERTIES.get(token, ())
-
-
-def bridge_path(token: str, path: str) -> str:
-    """A property path such as `rules[0].filter.prefix`, as the bridge spells it."""
-    for rename in renames(token):
-        path = _path(path, rename, rename.ours, rename.theirs + ("[0]" if rename.listed else ""))
-    return path
-
-
-def own_path(token: str, path: str) -> str:
-    """A property path out of the bridge, as pulumi-aws spells it."""
-    for rename in renames(token):
-        path = _path(path, rename, rename.theirs + (r"(?:\[\d+\])?" if rename.listed else ""), rename.ours)
-    return path
-
-
-def _path(path: str, rename: Rename, old: str, new: str) -> str:
-    holders = "".join(rf"{holder}(?:\[[^\]]*\])?\." for holder in rename.holders)
-    return re.sub(rf"^({holders}){old}(?=[.\[]|$)", lambda match: match.group(1) + new, path)
+def settings() -> dict[str, Any]:
+    """The table as the stand-in reads it, by Terraform's names. See localcloud/go/bridge/settings.go."""
+    return {
+        "version": VERSION,
+        "resources": {f"aws_{ours}": token for token, ours in RESOURCES.items()},
+        "functions": {f"aws_{ours}": token for token, ours in FUNCTIONS.items()},
+        "named": {f"aws_{RESOURCES[token]}": named for token, named in NAMED.items()},
+        "single": {f"aws_{RESOURCES[token]}": paths for token, paths in SINGLE.items()},
+        "configuration": CONFIGURATION_BLOCKS,
+        "unknown": UNKNOWN,
+    }

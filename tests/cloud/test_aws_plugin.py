@@ -1,0 +1,340 @@
+"""The AWS plugin's stand-in, over the real provider: pulumi-aws's names, and many engines on one process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import engine_pb2, plugin_pb2
+
+from localcloud import aws_names, cloud, engine
+from tests.cloud.plugins import WAIT_SECONDS, HangingAws, Plugin, message, offline, plain, plugin
+
+ACCOUNT = "100000000092"
+STACK = "urn:pulumi:local::switchyard::"
+VPC = f"{STACK}aws:ec2/vpc:Vpc::main"
+ADDRESS = f"{STACK}switchyard:network:Network$aws:ec2/eip:Eip::gate$way"
+ALARM = f"{STACK}switchyard:a:B$aws:cloudwatch/metricAlarm:MetricAlarm::deep"
+LIFECYCLE = f"{STACK}aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration::logs"
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # as engine and plugins write it
+QUEUE = "aws:sqs/queue:Queue"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stand_in(embedded_cloud: cloud.Cloud) -> None:  # noqa: ARG001 - lays it out
+    if not cloud.engine_uses_the_bridge():
+        pytest.skip("Pulumi's own plugin is installed here")
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[HangingAws]:
+    aws = HangingAws()
+    yield aws
+    aws.close()
+
+
+@pytest.fixture(scope="module")
+def variables(aws: HangingAws) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": aws.endpoint,
+        "AWS_ACCESS_KEY_ID": "embedded",
+        "AWS_SECRET_ACCESS_KEY": "embedded",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@pytest.fixture(scope="module")
+def shared(variables: dict[str, str]) -> Iterator[Plugin]:
+    """A stand-in for the tests that leave it as it was."""
+    with plugin(variables) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh(variables: dict[str, str]) -> Iterator[Plugin]:
+    with plugin(variables) as running:
+        yield running
+
+
+def refused(call: Any) -> grpc.Call:
+    with pytest.raises(grpc.RpcError) as error:
+        call()
+    found: grpc.Call = error.value
+    return found
+
+
+# --- names
+
+
+def test_an_attribute_has_pulumi_awss_name_both_ways(shared: Plugin) -> None:
+    inputs = {
+        "name": "deep",
+        "comparisonOperator": "GreaterThanThreshold",
+        "evaluationPeriods": 1,
+        "metricName": "Depth",
+        "namespace": "Pool",
+        "period": 60,
+        "statistic": "Sum",
+        "threshold": 1,
+    }
+    stub = shared.configured()
+    checked = stub.Check(message("CheckRequest", urn=ALARM, news=inputs), timeout=WAIT_SECONDS)
+    assert list(checked.failures) == []
+    assert plain(checked.inputs)["name"] == "deep"
+    made = stub.Create(
+        message("CreateRequest", urn=ALARM, properties=plain(checked.inputs), preview=True),
+        timeout=WAIT_SECONDS,
+    )
+    assert plain(made.properties)["name"] == "deep"
+    assert "alarmName" not in plain(made.properties)
+
+
+def test_what_is_wrong_is_told_under_pulumi_awss_name(shared: Plugin) -> None:
+    request = message("CheckRequest", urn=ALARM, news={"name": "n" * 300, "comparisonOperator": "Above"})
+    answer = shared.configured().Check(request, timeout=WAIT_SECONDS)
+    told = [failure.reason for failure in answer.failures]
+    assert any("length of alarm_name" in each and each.endswith("'deep.name'.") for each in told), told
+    assert any(each.endswith("'deep.comparisonOperator'.") for each in told), told
+
+
+def test_a_block_is_one_object_on_the_way_there_and_back(shared: Plugin) -> None:
+    def rules(prefix: str) -> dict[str, Any]:
+        rule = {"id": "old", "status": "Enabled", "filter": {"prefix": prefix}, "expiration": {"days": 9}}
+        return {"bucket": "logs", "rules": [rule]}
+
+    stub = shared.configured()
+    checked = stub.Check(message("CheckRequest", urn=LIFECYCLE, news=rules("a/")), timeout=WAIT_SECONDS)
+    assert list(checked.failures) == []
+    inputs = plain(checked.inputs)
+    assert inputs["rules"][0]["filter"]["prefix"] == "a/"
+    state = plain(
+        stub.Create(
+            message("CreateRequest", urn=LIFECYCLE, properties=inputs, preview=True), timeout=WAIT_SECONDS
+        ).properties
+    )
+    assert state["rules"][0]["expiration"]["days"] == 9
+    # What AWS would have said.
+    state = {name: "" if value == UNKNOWN else value for name, value in state.items()} | {"id": "logs"}
+
+    def changed(news: dict[str, Any]) -> list[str]:
+        request = message("DiffRequest", urn=LIFECYCLE, id="logs", olds=state, old_inputs=inputs, news=news)
+        return list(stub.Diff(request, timeout=WAIT_SECONDS).diffs)
+
+    assert changed(inputs) == []
+    assert changed(rules("b/")) == ["rules"]
+
+
+@pytest.mark.parametrize("method", ["Check", "Diff", "Create", "Read", "Update", "Delete", "Invoke"])
+def test_an_unknown_type_is_one_clear_message(shared: Plugin, method: str) -> None:
+    named = {"tok": QUEUE} if method == "Invoke" else {"urn": f"{STACK}{QUEUE}::q"}
+    request = message(f"{method}Request", **named)
+    error = refused(lambda: getattr(shared.connect(), method)(request, timeout=WAIT_SECONDS))
+    assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert error.details() == QUEUE + aws_names.UNKNOWN
+
+
+def test_it_says_which_plugin_it_stands_for(shared: Plugin) -> None:
+    answer = shared.connect().GetPluginInfo(empty_pb2.Empty(), timeout=WAIT_SECONDS)
+    assert answer.version == aws_names.VERSION
+
+
+# --- configurations
+
+
+def check(stub: Any, **configuration: Any) -> Any:
+    request = message(
+        "CheckRequest", urn=f"{STACK}pulumi:providers:aws::default", news=offline(**configuration)
+    )
+    return stub.CheckConfig(request, timeout=WAIT_SECONDS)
+
+
+def test_blocks_of_the_configuration_are_objects(shared: Plugin) -> None:
+    tags = {"tags": {"Stack": "local"}}
+    answer = check(shared.connect(), defaultTags=json.dumps(tags))
+    assert list(answer.failures) == []
+    assert json.loads(plain(answer.inputs)["defaultTags"]) == tags
+
+
+def test_a_wrong_configuration_is_told_each_time(shared: Plugin) -> None:
+    role = json.dumps({"roleArn": "of-nobody"})
+    for stub in (shared.connect(), shared.connect()):
+        assert [failure.reason for failure in check(stub, assumeRole=role).failures] != []
+
+
+def test_one_process_serves_a_configuration_and_each_has_its_own(fresh: Plugin) -> None:
+    for _ in range(2):
+        fresh.configured()
+    assert len(fresh.providers()) == 1, "the second engine was answered from memory"
+    other = fresh.configured(region="eu-central-1")
+    assert len(fresh.providers()) == 2
+    other.Check(message("CheckRequest", urn=VPC, news={"cidrBlock": "10.0.0.0/16"}), timeout=WAIT_SECONDS)
+    assert len(fresh.providers()) == 2
+
+
+def test_a_provider_that_died_is_replaced(fresh: Plugin) -> None:
+    fresh.configured()
+    (died,) = fresh.providers()
+    guarding = died.parents()[0]
+    died.kill()
+    psutil.wait_procs([guarding], WAIT_SECONDS)
+    stub = fresh.configured()
+    answer = stub.Check(
+        message("CheckRequest", urn=VPC, news={"cidrBlock": "10.0.0.0/16"}), timeout=WAIT_SECONDS
+    )
+    assert plain(answer.inputs)["cidrBlock"] == "10.0.0.0/16"
+    assert [one.pid for one in fresh.providers()] != [died.pid]
+
+
+def test_a_configuration_that_failed_is_not_kept(fresh: Plugin) -> None:
+    for _ in range(2):
+        error = refused(lambda: fresh.configured(sharedConfigFiles=json.dumps(["/none"]), profile="none"))
+        assert "none" in (error.details() or "")
+    fresh.configured()
+    assert len(fresh.providers()) == 1, "one that was half configured can't be used again"
+
+
+def test_a_provider_that_does_not_start_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    program = engine.AWS_PLUGIN.read_text().splitlines()[-1].split('"')[1]
+    settings = json.loads(engine.AWS_PLUGIN.with_name("stand-in.json").read_text())
+    missing = tmp_path / "terraform-provider-aws"
+    (tmp_path / "settings.json").write_text(
+        json.dumps(settings | {"command": [*settings["command"][:-1], str(missing)]})
+    )
+    wrapper = tmp_path / "plugin"
+    wrapper.write_text(f'#!/bin/sh\nexec "{program}" "{tmp_path}/settings.json" "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setattr("tests.cloud.plugins.AWS_PLUGIN", wrapper)
+    with plugin(variables) as broken:
+        error = refused(broken.configured)
+    assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert (error.details() or "").startswith(f"{missing} could not be loaded: ")
+
+
+# --- one engine among many
+
+
+def test_cancel_cuts_off_the_calls_of_its_own_connection_alone(shared: Plugin, aws: HangingAws) -> None:
+    stopped, going = shared.configured(), shared.configured()
+    request = message("CreateRequest", urn=VPC, properties={"cidrBlock": "10.0.0.0/16"})
+    calls = [stub.Create.future(request, timeout=WAIT_SECONDS) for stub in (stopped, going)]
+    aws.wait_for(2)
+    stopped.Cancel(empty_pb2.Empty(), timeout=WAIT_SECONDS)
+    error = refused(calls[0].result)
+    assert error.code() == grpc.StatusCode.CANCELLED
+    assert error.details() == "the engine cancelled the operation"
+    assert not calls[1].done()
+    going.Cancel(empty_pb2.Empty(), timeout=WAIT_SECONDS)
+    assert refused(calls[1].result).code() == grpc.StatusCode.CANCELLED
+
+
+def test_log_lines_reach_the_engine_that_asked_under_its_own_urn(shared: Plugin) -> None:
+    stubs = {ADDRESS: shared.configured(), f"{ADDRESS}-2": shared.configured()}
+    engines = {urn: shared.engine() for urn in stubs}
+    # As an engine says where it is that started the plugin, and as one that was given its port.
+    for (urn, stub), attach in zip(stubs.items(), (True, False), strict=True):
+        address = engines[urn].address
+        if attach:
+            stub.Attach(plugin_pb2.PluginAttach(address=address), timeout=WAIT_SECONDS)
+        else:
+            greeting = message("ProviderHandshakeRequest", engine_address=address)
+            assert refused(lambda stub=stub, greeting=greeting: stub.Handshake(greeting)).code() == (
+                grpc.StatusCode.UNIMPLEMENTED
+            )
+    for urn, stub in stubs.items():
+        stub.Check(message("CheckRequest", urn=urn, news={"vpc": True}), timeout=WAIT_SECONDS)
+    for urn, listening in engines.items():
+        assert [told for told, _ in listening.lines] == [urn], listening.lines
+        assert "vpc is deprecated. Use domain instead." in listening.lines[0][1]
+        assert listening.severities == [engine_pb2.WARNING]
+
+
+def test_a_line_for_an_engine_that_has_gone_harms_nobody(shared: Plugin) -> None:
+    stub = shared.configured()
+    gone = shared.engine()
+    gone.stop()
+    stub.Attach(plugin_pb2.PluginAttach(address=gone.address), timeout=WAIT_SECONDS)
+    answer = stub.Check(message("CheckRequest", urn=ADDRESS, news={"vpc": True}), timeout=WAIT_SECONDS)
+    assert plain(answer.inputs)["vpc"] is True
+
+
+def test_a_plugin_that_an_engine_started_logs_to_it(variables: dict[str, str], shared: Plugin) -> None:
+    engine = shared.engine()
+    with plugin(variables, "-v=9", "--logtostderr", engine.address) as started:
+        started.configured().Check(
+            message("CheckRequest", urn=ADDRESS, news={"vpc": True}), timeout=WAIT_SECONDS
+        )
+    assert [urn for urn, _ in engine.lines] == [ADDRESS]
+
+
+# --- its end
+
+
+@pytest.mark.parametrize("how", ["closed", signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_however_it_ends(fresh: Plugin, how: Any) -> None:
+    fresh.configured()
+    left = psutil.Process(fresh.process.pid).children(recursive=True)
+    assert len(left) == 2, "the guard and the provider"
+    if how == "closed":
+        assert fresh.process.stdin is not None
+        fresh.process.stdin.close()
+    else:
+        fresh.process.send_signal(how)
+    assert fresh.process.wait(WAIT_SECONDS) == (-how if how == signal.SIGKILL else 0)
+    assert psutil.wait_procs(left, WAIT_SECONDS)[1] == []
+
+
+def test_settings_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
+    program = engine.AWS_PLUGIN.read_text().splitlines()[-1].split('"')[1]
+    broken = tmp_path / "settings.json"
+    broken.write_text("{")
+    for arguments, told in (([], "usage: "), ([str(broken), "--kept"], f"{broken} does not hold")):
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(told)
+
+
+# --- with an engine
+
+PROGRAM = """
+import pulumi
+import pulumi_aws as aws
+
+aws.sns.Topic("news", display_name=pulumi.Output.secret("planted-in-clear"))
+"""
+
+
+def test_a_secret_input_is_in_no_state_in_clear(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text(
+        f"name: news\nruntime: {{name: python, options: {{virtualenv: {sys.prefix}}}}}\n"
+    )
+    (tmp_path / "__main__.py").write_text(PROGRAM)
+    (tmp_path / "state").mkdir()
+    variables = cloud.environment(ACCOUNT) | {"PULUMI_BACKEND_URL": (tmp_path / "state").as_uri()}
+
+    def pulumi(*arguments: str) -> str:
+        return subprocess.run(
+            ["pulumi", *arguments, "--stack", "news", "--non-interactive"],
+            cwd=tmp_path,
+            env=cloud.applied(variables, os.environ),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    pulumi("stack", "init")
+    said = pulumi("up", "--yes", "--skip-preview", "--diff")
+    state = pulumi("stack", "export")
+    assert json.loads(state)["deployment"]["resources"][-1]["type"] == "aws:sns/topic:Topic"
+    for written in (said, state, *(path.read_text() for path in tmp_path.rglob("state/**/*.json"))):
+        assert "planted-in-clear" not in written
+    pulumi("destroy", "--yes", "--skip-preview")
