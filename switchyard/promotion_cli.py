@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from switchyard.console import AsJson, StackName, out, print_json
+from switchyard.console import AsJson, StackName, out, print_json, writable, write
 from switchyard.release_request import Change, Commit, Hotfix, Services, Yes, request_of
 from switchyard.release_run import start_release
 
@@ -72,8 +72,9 @@ def evidence(
     """
     from switchyard import evidence as module
 
+    writable(file)
     taken = module.take(stack)
     module.judge(taken, target, hotfix=hotfix)
-    file.write_text(taken.text())
+    write(file, taken.text())
     for name, image in sorted(taken.live.items()):
         out.print(f"{name}: {image}", markup=False, soft_wrap=True)

@@ -7,7 +7,9 @@ import pytest
 
 from release.errors import NotYet, Refused
 from release.promotion import PastRelease
+from switchyard.errors import SwitchyardError
 from switchyard.evidence import Evidence, judge, read
+from switchyard.promotion_cli import evidence as command
 from switchyard.releases import ReleasedStack, promoted_images
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -59,6 +61,28 @@ def test_the_file_says_the_same_as_what_was_taken(tmp_path: Path) -> None:
     taken = evidence()
     file.write_text(taken.text())
     assert read(file, NOW + timedelta(hours=24)) == taken
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    # Taking it would ask for a cloud.
+    with pytest.raises(SwitchyardError, match="there is no folder"):
+        command("prod", tmp_path / "none" / "evidence.json", stack="staging")
+
+
+def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("switchyard.evidence.take", lambda _: evidence())
+    file = tmp_path / "evidence.json"
+    command("prod", file, stack="staging")
+    assert file.read_text() == evidence().text()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(SwitchyardError, match="can't be written: No space left on device"):
+        command("prod", file, stack="staging")
+    assert file.read_text() == evidence().text()
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("age", [timedelta(hours=24, seconds=1), timedelta(minutes=-6)], ids=["old", "new"])
