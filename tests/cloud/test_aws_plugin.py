@@ -276,6 +276,21 @@ def test_a_plugin_that_an_engine_started_logs_to_it(variables: dict[str, str], s
     assert [urn for urn, _ in engine.lines] == [ADDRESS]
 
 
+@pytest.mark.parametrize(("given", "told"), [({}, False), ({"TF_LOG": "debug"}, True)])
+def test_what_the_provider_does_is_told_when_asked_for(
+    variables: dict[str, str], given: dict[str, str], told: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with plugin(variables | given) as running:
+        request = message("CheckRequest", urn=VPC, news={"cidrBlock": "10.0.0.0/16"})
+        running.configured().Check(request, timeout=WAIT_SECONDS)
+        (provider,) = running.providers()
+        logs = {provider.environ().get(name) for name in ("TF_LOG_SDK", "TF_LOG_PROVIDER")}
+    assert logs == ({None} if told else {"OFF"}), "what nobody reads is not written"
+    said = capfd.readouterr().err
+    assert ("plugin started" in said) is told
+    assert told or said == ""
+
+
 # --- its end
 
 
