@@ -1,9 +1,13 @@
 """One embedded cloud for the whole run, apart from the developer's own, ended with the run."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that puts `make test` into the background has it ignore Ctrl-C, and all that it starts with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before anything of ours is imported, and once: workers inherit what the first process sets.
 _FIRST = "PYTEST_XDIST_WORKER" not in os.environ
 if _FIRST:

@@ -4,13 +4,14 @@ A finder returns the import ID of the thing, as HashiCorp's provider takes it, o
 there is no such thing. Any other answer of AWS is an error and goes up. Names that others may use as well
 count only with this stack's tags.
 
-A type without a finder is written again by the next run, and that does no harm; the reason stands with it.
+A type without a finder is written again by the next run, or goes with what it belongs to; that does no harm,
+and the reason stands with it.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from switchyard.finders import balancing, containers, data, network
+from switchyard.finders import balancing, containers, data, monitoring, network
 from switchyard.finders.look import Look
 
 Finder = Callable[[Look], str | None]
@@ -20,6 +21,8 @@ FINDERS: Mapping[str, Finder] = {
     "aws:backup/selection:Selection": data.selection,
     "aws:backup/vault:Vault": data.vault,
     "aws:cloudwatch/logGroup:LogGroup": containers.log_group,
+    "aws:cloudwatch/dashboard:Dashboard": monitoring.dashboard,
+    "aws:cloudwatch/metricAlarm:MetricAlarm": monitoring.metric_alarm,
     "aws:dynamodb/table:Table": data.table,
     "aws:ec2/eip:Eip": network.address,
     "aws:ec2/flowLog:FlowLog": network.flow_log,
@@ -64,8 +67,6 @@ WRITTEN_AGAIN: Mapping[str, str] = {
     "aws:appautoscaling/target:Target": _SET,
     "aws:backup/vaultLockConfiguration:VaultLockConfiguration": _SET,
     "aws:backup/vaultNotifications:VaultNotifications": _SET,
-    "aws:cloudwatch/dashboard:Dashboard": _SET,
-    "aws:cloudwatch/metricAlarm:MetricAlarm": _SET,
     "aws:ec2/defaultNetworkAcl:DefaultNetworkAcl": _TAKEN_OVER,
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _TAKEN_OVER,
     "aws:ec2/vpcEndpointRouteTableAssociation:VpcEndpointRouteTableAssociation": _ADDED,

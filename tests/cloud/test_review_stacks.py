@@ -109,6 +109,31 @@ def killed_up(base: StackUnderTest, number: int, condition: Callable[[], object]
         process.communicate()
 
 
+def ended_unseen(base: StackUnderTest, stack: str) -> None:
+    """Makes an alarm that the cut-off run had begun: AWS has it, and the state has its beginning."""
+    s3, bucket = base.aws("s3"), state_bucket(base.account)
+    key = f".pulumi/stacks/switchyard/{stack}.json"
+    state = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    latest = state["checkpoint"]["latest"]
+    (vpc,) = [each for each in latest["resources"] if each["type"] == "aws:ec2/vpc:Vpc"]
+    name, kind = f"switchyard-{stack}-unseen", "aws:cloudwatch/metricAlarm:MetricAlarm"
+    urn = f"urn:pulumi:{stack}::switchyard::{kind}::unseen"
+    begun = {"urn": urn, "custom": True, "type": kind, "inputs": {"name": name}, "provider": vpc["provider"]}
+    latest.setdefault("pending_operations", []).append({"resource": begun, "type": "creating"})
+    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(state).encode())
+    base.aws("cloudwatch").put_metric_alarm(
+        AlarmName=name,
+        MetricName="Unseen",
+        Namespace="Tests",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=0,
+        Statistic="Sum",
+        ComparisonOperator="GreaterThanThreshold",
+        Tags=[{"Key": "project", "Value": "switchyard"}, {"Key": "stack", "Value": stack}],
+    )
+
+
 def lock_from_elsewhere(base: StackUnderTest, stack: str) -> None:
     """Makes the stack's lock one of another host."""
     s3, bucket = base.aws("s3"), state_bucket(base.account)
@@ -128,6 +153,7 @@ def test_an_up_that_was_killed_is_reaped_from_another_checkout(base: StackUnderT
     (base.folder / "Pulumi.pr-41.yaml").unlink()
     assert review_stacks.reap(NOW, print).kept == ["pr-41"], "its time is not over"
     assert looks.own_vpcs(base)
+    ended_unseen(base, "pr-41")
     lock_from_elsewhere(base, "pr-41")
     with pytest.raises(StackLocked, match="elsewhere"):
         review_stacks.down(41, print)

@@ -14,7 +14,7 @@ from switchyard.finders.look import Clients, Look
 from switchyard.pending import pending_creates
 from switchyard.recovery import Recovery, RecoveryFailed, look_for, recover
 
-VPC, ROLE, ALARM = "aws:ec2/vpc:Vpc", "aws:iam/role:Role", "aws:cloudwatch/metricAlarm:MetricAlarm"
+VPC, ROLE, POLICY = "aws:ec2/vpc:Vpc", "aws:iam/role:Role", "aws:sns/topicPolicy:TopicPolicy"
 
 
 def resource(token: str, name: str, **more: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_what_is_there_is_adopted_and_read_alone(run: Run, there: dict[str, str]
 
 
 def test_what_is_not_there_is_forgotten(run: Run) -> None:
-    done, engine = run(state(resource(VPC, "main"), resource(ALARM, "errors")))
+    done, engine = run(state(resource(VPC, "main"), resource(POLICY, "errors")))
     assert done.cleared == ("main", "errors")
     assert engine.held["deployment"] == {"resources": [], "pending_operations": []}
     assert engine.asked == ["stack export", "stack import"]

@@ -387,12 +387,35 @@ def topic(tags: Tags) -> Made:
     return Made({"name": "switchyard-prod-alerts"}, made["TopicArn"])
 
 
+def metric_alarm(tags: Tags) -> Made:
+    client("cloudwatch").put_metric_alarm(
+        AlarmName="switchyard-prod-backup-jobs-failed",
+        MetricName="NumberOfBackupJobsFailed",
+        Namespace="AWS/Backup",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=0,
+        Statistic="Sum",
+        ComparisonOperator="GreaterThanThreshold",
+        Tags=listed(tags),
+    )
+    name = "switchyard-prod-backup-jobs-failed"
+    return Made({"name": name}, name)
+
+
+def dashboard(_: Tags) -> Made:
+    for name in ("switchyard-prod", "switchyard-prod-2"):
+        client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody='{"widgets": []}')
+    return Made({"dashboardName": "switchyard-prod"}, "switchyard-prod")
+
+
 MAKERS: Mapping[str, Maker] = {
     token: globals()[finder.__name__] for token, finder in FINDERS.items() if finder.__name__ in globals()
 }
-# Known by what they belong to, which is the stack's own.
+# Known by what they belong to or by a name that has the stack's in it.
 HELD = {
     "aws:backup/selection:Selection",
+    "aws:cloudwatch/dashboard:Dashboard",
     "aws:ec2/route:Route",
     "aws:ec2/routeTableAssociation:RouteTableAssociation",
     "aws:kms/alias:Alias",
@@ -469,6 +492,13 @@ def test_two_that_could_be_it_are_for_a_person_to_tell_apart() -> None:
         FINDERS["aws:kms/key:Key"](look("aws:kms/key:Key", first.inputs))
     assert first.id in str(told.value)
     assert second.id in str(told.value)
+
+
+def test_a_dashboard_whose_name_only_begins_alike_is_another() -> None:
+    dashboard(TAGS)
+    client("cloudwatch").delete_dashboards(DashboardNames=["switchyard-prod"])
+    kind = "aws:cloudwatch/dashboard:Dashboard"
+    assert FINDERS[kind](look(kind, {"dashboardName": "switchyard-prod"})) is None
 
 
 def test_a_key_that_waits_for_its_deletion_is_none() -> None:
