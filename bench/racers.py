@@ -112,7 +112,8 @@ def created_by_pulumi(output: str) -> int:
     _, told, counts = output.rpartition("Resources:")
     if not told or re.search(r"to (update|delete|replace)", counts):
         raise ValueError(f"no preview that only creates:\n{output[-2000:]}")
-    return len(re.findall(r"^ *\+ .*\baws:\w+:\w+ .* create\b", output, re.MULTILINE))
+    # The engine's sign of life may stand before it on the line.
+    return len(re.findall(r"\+ [^\w\n]*aws:\w+:\w+ .* create\b", output))
 
 
 # --- the place

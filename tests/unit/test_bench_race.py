@@ -42,6 +42,11 @@ def test_only_resources_of_aws_count_as_created() -> None:
     assert created_by_pulumi(PREVIEW) == 2, "Terraform has no components, and counts no providers"
 
 
+def test_what_follows_a_sign_of_life_on_its_line_counts() -> None:
+    dots = "@ previewing update...."
+    assert created_by_pulumi(PREVIEW.replace(" +   │  ├─", f"{dots} +  ")) == 2
+
+
 def test_a_preview_that_changes_nothing_creates_nothing() -> None:
     assert created_by_pulumi("     aws:ec2:Vpc  network-vpc\nResources:\n    141 unchanged\n") == 0
 
