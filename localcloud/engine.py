@@ -36,6 +36,8 @@ AWS_PLUGIN = PULUMI_HOME / "plugins" / f"resource-aws-v{aws_names.VERSION}" / "p
 CLI_VERSION = "3.230.0"
 BRIDGE_VERSION = "3.100.0"
 PROVIDER_VERSIONS = re.compile(r"^5\.\d+\.\d+$")
+# A process of HashiCorp's provider takes some 200 MB, and half a second to be started anew.
+PROVIDER_IDLE_SECONDS = 900
 # Where Terraform itself looks on every machine, and where images keep a mirror beside other software.
 SYSTEM_MIRRORS = (Path("/usr/local/share/terraform/plugins"), Path("/usr/share/terraform/plugins"))
 SHARED_ROOTS = (Path("/opt"), Path("/usr/local/share"), Path("/usr/share"))
@@ -213,7 +215,8 @@ def _stand_in(say: Say) -> None:
     command = [sys.executable, "-S", guard.__file__, str(provider)]
     AWS_PLUGIN.parent.mkdir(parents=True, exist_ok=True)
     settings = AWS_PLUGIN.with_name("stand-in.json")
-    _written(settings, json.dumps({"command": command, **aws_names.settings()}, indent=2) + "\n")
+    given = {"command": command, "idle_seconds": PROVIDER_IDLE_SECONDS, **aws_names.settings()}
+    _written(settings, json.dumps(given, indent=2) + "\n")
     _wrapper(AWS_PLUGIN, f'exec "{program}" "{settings}"')
 
 

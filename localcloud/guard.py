@@ -3,6 +3,8 @@
 Terraform's providers outlive a killed parent. Whoever starts one does it through this guard and keeps
 the other end of the pipe: however that process dies, the kernel closes the pipe, and the group goes.
 
+The command has a temporary folder of its own, which goes with it: killed, it leaves its sockets there.
+
 Usage: python -S guard.py COMMAND [ARG ...]; the command's standard output is the guard's own.
 """
 
@@ -12,6 +14,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 
 GRACE_SECONDS = 3.0
 
@@ -19,14 +22,17 @@ GRACE_SECONDS = 3.0
 def main(command: list[str]) -> int:
     """Returns the command's exit status, or 0 when it was ended with its owner."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
     # The command has a group of its own: what ends the guard's group would pass it by.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        return _watch(child)
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        end_group(child)
+    with tempfile.TemporaryDirectory(prefix="switchyard-", ignore_cleanup_errors=True) as scratch:
+        child = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "TMPDIR": scratch}
+        )
+        try:
+            return _watch(child)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            end_group(child)
 
 
 def _watch(child: "subprocess.Popen[bytes]") -> int:

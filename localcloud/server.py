@@ -20,6 +20,7 @@ from http import HTTPStatus
 from typing import Any
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -30,7 +31,7 @@ from werkzeug.serving import make_server
 from localcloud.aws import install
 from localcloud.aws.acm import hold_certificate
 from localcloud.aws.retries import AnsweredOnce
-from localcloud.cloud import DEFAULT_ACCOUNT
+from localcloud.cloud import DEFAULT_ACCOUNT, applied
 from localcloud.dataplane.plane import DataPlane
 from localcloud.engine import AWS_PLUGIN
 from localcloud.errors import CloudError
@@ -87,7 +88,7 @@ class Accounts:
 
     def plugin_port(self, account: str) -> int:
         """The port of the account's AWS plugin, started if need be. Raises RuntimeError."""
-        environment = {**os.environ, **self.environment(account)}
+        environment = applied(self.environment(account), os.environ)
         with self._lock:
             kept = self._plugins.get(account)
             if kept is None or kept[0].poll() is not None:
@@ -152,7 +153,7 @@ class Application:
                 answer = {"certificate": hold_certificate(named)}
             elif what != "health":
                 status, answer = HTTPStatus.NOT_FOUND, {"error": f"no such path: {path}"}
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, OSError, BotoCoreError, ClientError) as error:
             status, answer = HTTPStatus.INTERNAL_SERVER_ERROR, {"error": str(error)}
         body = json.dumps(answer).encode()
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]

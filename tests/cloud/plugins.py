@@ -31,12 +31,19 @@ class Plugin:
     process: "subprocess.Popen[str]"
     port: int
     closing: ExitStack = field(default_factory=ExitStack)
+    _channels: dict[Any, grpc.Channel] = field(default_factory=dict)
 
     def connect(self) -> Any:
         """An engine's connection to it."""
         channel = grpc.insecure_channel(f"127.0.0.1:{self.port}", options=OWN_CONNECTION)
         self.closing.callback(channel.close)
-        return provider_pb2_grpc.ResourceProviderStub(channel)
+        stub = provider_pb2_grpc.ResourceProviderStub(channel)
+        self._channels[stub] = channel
+        return stub
+
+    def close(self, stub: Any) -> None:
+        """Ends an engine's connection."""
+        self._channels.pop(stub).close()
 
     def configured(self, **configuration: Any) -> Any:
         """A connection with a configuration that asks nothing of AWS."""

@@ -1,10 +1,9 @@
 """The AWS plugin's stand-in, over the real provider: pulumi-aws's names, and many engines on one process."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -201,18 +200,39 @@ def test_a_configuration_that_failed_is_not_kept(fresh: Plugin) -> None:
     assert len(fresh.providers()) == 1, "one that was half configured can't be used again"
 
 
+def test_a_configuration_ends_when_nobody_has_used_it_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    monkeypatch.setattr("tests.cloud.plugins.AWS_PLUGIN", another(tmp_path, idle_seconds=0.2))
+    with plugin(variables) as running:
+        first, second = running.configured(), running.configured()
+        (used,) = running.providers()
+        running.close(first)
+        time.sleep(1)
+        assert running.providers() == [used], "the second has it still"
+        second.Check(message("CheckRequest", urn=VPC, news={}), timeout=WAIT_SECONDS)
+        running.close(second)
+        assert psutil.wait_procs([used], WAIT_SECONDS)[1] == []
+        running.configured().Check(message("CheckRequest", urn=VPC, news={}), timeout=WAIT_SECONDS)
+
+
+def another(folder: Path, **settings: Any) -> Path:
+    """The stand-in with other settings."""
+    program = engine.AWS_PLUGIN.read_text().splitlines()[-1].split('"')[1]
+    given = json.loads(engine.AWS_PLUGIN.with_name("stand-in.json").read_text())
+    (folder / "settings.json").write_text(json.dumps(given | settings))
+    wrapper = folder / "plugin"
+    wrapper.write_text(f'#!/bin/sh\nexec "{program}" "{folder}/settings.json" "$@"\n')
+    wrapper.chmod(0o755)
+    return wrapper
+
+
 def test_a_provider_that_does_not_start_is_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
-    program = engine.AWS_PLUGIN.read_text().splitlines()[-1].split('"')[1]
-    settings = json.loads(engine.AWS_PLUGIN.with_name("stand-in.json").read_text())
+    given = json.loads(engine.AWS_PLUGIN.with_name("stand-in.json").read_text())["command"]
     missing = tmp_path / "terraform-provider-aws"
-    (tmp_path / "settings.json").write_text(
-        json.dumps(settings | {"command": [*settings["command"][:-1], str(missing)]})
-    )
-    wrapper = tmp_path / "plugin"
-    wrapper.write_text(f'#!/bin/sh\nexec "{program}" "{tmp_path}/settings.json" "$@"\n')
-    wrapper.chmod(0o755)
+    wrapper = another(tmp_path, command=[*given[:-1], str(missing)])
     monkeypatch.setattr("tests.cloud.plugins.AWS_PLUGIN", wrapper)
     with plugin(variables) as broken:
         error = refused(broken.configured)
@@ -223,18 +243,58 @@ def test_a_provider_that_does_not_start_is_one_message(
 # --- one engine among many
 
 
-def test_cancel_cuts_off_the_calls_of_its_own_connection_alone(shared: Plugin, aws: HangingAws) -> None:
-    stopped, going = shared.configured(), shared.configured()
+def test_cancel_leaves_what_aws_is_making(shared: Plugin, aws: HangingAws) -> None:
+    stub = shared.configured()
     request = message("CreateRequest", urn=VPC, properties={"cidrBlock": "10.0.0.0/16"})
-    calls = [stub.Create.future(request, timeout=WAIT_SECONDS) for stub in (stopped, going)]
-    aws.wait_for(2)
-    stopped.Cancel(empty_pb2.Empty(), timeout=WAIT_SECONDS)
-    error = refused(calls[0].result)
-    assert error.code() == grpc.StatusCode.CANCELLED
-    assert error.details() == "the engine cancelled the operation"
-    assert not calls[1].done()
-    going.Cancel(empty_pb2.Empty(), timeout=WAIT_SECONDS)
-    assert refused(calls[1].result).code() == grpc.StatusCode.CANCELLED
+    call = stub.Create.future(request, timeout=WAIT_SECONDS)
+    aws.wait_for(1)
+    stub.Cancel(empty_pb2.Empty(), timeout=WAIT_SECONDS)
+    with pytest.raises(grpc.FutureTimeoutError):
+        call.result(timeout=1)
+    call.cancel()
+
+
+def test_a_fault_of_the_bridge_ends_one_call_and_no_more(shared: Plugin) -> None:
+    stub, other = shared.configured(), shared.configured()
+    news = {"cidrBlock": "10.0.0.0/16"}
+    faulty = message("CheckRequest", urn="no-urn::at::aws:ec2/vpc:Vpc::all", news=news)
+    error = refused(lambda: stub.Check(faulty, timeout=WAIT_SECONDS))
+    assert error.code() == grpc.StatusCode.INTERNAL
+    assert (error.details() or "").startswith(
+        "the AWS stand-in failed in /pulumirpc.ResourceProvider/Check: "
+    )
+    for each in (stub, other):
+        answer = each.Check(message("CheckRequest", urn=VPC, news=news), timeout=WAIT_SECONDS)
+        assert plain(answer.inputs)["cidrBlock"] == "10.0.0.0/16"
+
+
+def test_a_connection_without_a_configuration_is_told_so(shared: Plugin) -> None:
+    shared.configured()
+    request = message("CheckRequest", urn=VPC, news={"cidrBlock": "10.0.0.0/16"})
+    error = refused(lambda: shared.connect().Check(request, timeout=WAIT_SECONDS))
+    assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+    assert "was not configured on this connection" in (error.details() or "")
+
+
+def test_a_provider_that_crashed_has_the_last_word(fresh: Plugin, aws: HangingAws) -> None:
+    stub = fresh.configured()
+    request = message("CreateRequest", urn=VPC, properties={"cidrBlock": "10.0.0.0/16"})
+    call = stub.Create.future(request, timeout=WAIT_SECONDS)
+    aws.wait_for(1)
+    (provider,) = fresh.providers()
+    provider.send_signal(signal.SIGABRT)
+    told = refused(call.result).details() or ""
+    assert "terraform-provider-aws" in told.splitlines()[0]
+    assert " crashed: " in told.splitlines()[0]
+    assert "\nSIGABRT: abort\n" in told
+    # Another one's crash is not the next one's.
+    call = fresh.configured().Create.future(request, timeout=WAIT_SECONDS)
+    aws.wait_for(1)
+    (provider,) = fresh.providers()
+    provider.kill()
+    told = refused(call.result).details() or ""
+    assert " does not answer: " in told
+    assert "SIGABRT" not in told
 
 
 def test_log_lines_reach_the_engine_that_asked_under_its_own_urn(shared: Plugin) -> None:
@@ -256,6 +316,18 @@ def test_log_lines_reach_the_engine_that_asked_under_its_own_urn(shared: Plugin)
         assert [told for told, _ in listening.lines] == [urn], listening.lines
         assert "vpc is deprecated. Use domain instead." in listening.lines[0][1]
         assert listening.severities == [engine_pb2.WARNING]
+
+
+def test_a_warning_about_the_configuration_reaches_the_engine_that_gave_it(
+    variables: dict[str, str], aws: HangingAws
+) -> None:
+    with plugin(variables | {"TF_AWS_STS_ENDPOINT": aws.endpoint}) as running:
+        stub, listening = running.connect(), running.engine()
+        stub.Attach(plugin_pb2.PluginAttach(address=listening.address), timeout=WAIT_SECONDS)
+        stub.Configure(message("ConfigureRequest", args=offline()), timeout=WAIT_SECONDS)
+        ((urn, told),) = listening.lines
+    assert urn == "", "it is about no resource"
+    assert '"TF_AWS_STS_ENDPOINT" is deprecated' in told
 
 
 def test_a_line_for_an_engine_that_has_gone_harms_nobody(shared: Plugin) -> None:
@@ -299,6 +371,8 @@ def test_nothing_is_left_however_it_ends(fresh: Plugin, how: Any) -> None:
     fresh.configured()
     left = psutil.Process(fresh.process.pid).children(recursive=True)
     assert len(left) == 2, "the guard and the provider"
+    scratch = Path(fresh.providers()[0].environ()["TMPDIR"])
+    assert list(scratch.iterdir()) != [], "the provider's socket"
     if how == "closed":
         assert fresh.process.stdin is not None
         fresh.process.stdin.close()
@@ -306,6 +380,7 @@ def test_nothing_is_left_however_it_ends(fresh: Plugin, how: Any) -> None:
         fresh.process.send_signal(how)
     assert fresh.process.wait(WAIT_SECONDS) == (-how if how == signal.SIGKILL else 0)
     assert psutil.wait_procs(left, WAIT_SECONDS)[1] == []
+    assert not scratch.exists()
 
 
 def test_settings_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
@@ -316,40 +391,3 @@ def test_settings_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
         done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith(told)
-
-
-# --- with an engine
-
-PROGRAM = """
-import pulumi
-import pulumi_aws as aws
-
-aws.sns.Topic("news", display_name=pulumi.Output.secret("planted-in-clear"))
-"""
-
-
-def test_a_secret_input_is_in_no_state_in_clear(tmp_path: Path) -> None:
-    (tmp_path / "Pulumi.yaml").write_text(
-        f"name: news\nruntime: {{name: python, options: {{virtualenv: {sys.prefix}}}}}\n"
-    )
-    (tmp_path / "__main__.py").write_text(PROGRAM)
-    (tmp_path / "state").mkdir()
-    variables = cloud.environment(ACCOUNT) | {"PULUMI_BACKEND_URL": (tmp_path / "state").as_uri()}
-
-    def pulumi(*arguments: str) -> str:
-        return subprocess.run(
-            ["pulumi", *arguments, "--stack", "news", "--non-interactive"],
-            cwd=tmp_path,
-            env=cloud.applied(variables, os.environ),
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-
-    pulumi("stack", "init")
-    said = pulumi("up", "--yes", "--skip-preview", "--diff")
-    state = pulumi("stack", "export")
-    assert json.loads(state)["deployment"]["resources"][-1]["type"] == "aws:sns/topic:Topic"
-    for written in (said, state, *(path.read_text() for path in tmp_path.rglob("state/**/*.json"))):
-        assert "planted-in-clear" not in written
-    pulumi("destroy", "--yes", "--skip-preview")

@@ -4,17 +4,23 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import psutil
 import pytest
+from botocore.exceptions import ClientError
 
 from localcloud import cloud
 from localcloud.cloud import Cloud
 from localcloud.errors import CloudError, CloudNotRunning
+from localcloud.server import Accounts, Application
 
 AWKWARD = {
     "PLAIN": "value",
@@ -229,3 +235,51 @@ def test_ctrl_c_during_a_start_leaves_no_process(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert not state.exists()
+
+
+class Failing:
+    """Accounts whose plugin or credentials can't be had."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def plugin_port(self, account: str) -> int:  # noqa: ARG002 - what is asked of it
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "pulumi-resource-aws"), "'pulumi-resource-aws'"),
+        (ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "AssumeRole"), "(AccessDenied)"),
+        (RuntimeError("the AWS plugin did not start"), "the AWS plugin did not start"),
+    ],
+)
+def test_what_the_cloud_cannot_do_is_told_in_its_own_words(error: Exception, told: str) -> None:
+    application = Application(None)
+    application.accounts = cast("Accounts", Failing(error))
+    with serving_wsgi(application) as endpoint:
+        running = Cloud(pid=os.getpid(), started=psutil.Process().create_time(), endpoint=endpoint)
+        with pytest.raises(CloudError, match="the embedded cloud says: ") as raised:
+            cloud._ask(running, "plugin/123456789012")
+    assert told in str(raised.value)
+
+
+@contextmanager
+def serving_wsgi(application: Application) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, application, handler_class=Silent)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Silent(WSGIRequestHandler):
+    """Logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Called for each request."""

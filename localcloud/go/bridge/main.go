@@ -38,7 +38,8 @@ func main() {
 	}
 }
 
-// serve prints its port and serves until a signal or, with --kept, until its standard input closes.
+// serve prints its port and serves until a signal, or until its standard input closes: whoever starts a plugin,
+// an engine too, holds the other end for as long as it lives.
 func serve(arguments []string) error {
 	if len(arguments) < 2 {
 		return errors.New("usage: pulumi-resource-aws SETTINGS (--kept | … ENGINE_ADDRESS)")
@@ -48,34 +49,40 @@ func serve(arguments []string) error {
 		return err
 	}
 	adjust()
-	ended := make(chan os.Signal, 1)
-	signal.Notify(ended, os.Interrupt, syscall.SIGTERM)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, os.Interrupt, syscall.SIGTERM)
+	orphaned := make(chan struct{})
+	go func(input io.Reader) {
+		_, _ = io.Copy(io.Discard, input)
+		close(orphaned)
+	}(os.Stdin)
 	engine := arguments[len(arguments)-1]
 	if slices.Contains(arguments, "--kept") {
 		engine = ""
-		go func(input io.Reader) {
-			_, _ = io.Copy(io.Discard, input)
-			ended <- syscall.SIGTERM
-		}(os.Stdin)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	pool := newPool(func(ctx context.Context) (*instance, error) { return start(ctx, settings) })
+	pool := newPool(settings.idle(), func(ctx context.Context) (*instance, error) { return start(ctx, settings) })
 	server := grpc.NewServer(
 		grpc.MaxRecvMsgSize(math.MaxInt32),
-		grpc.StatsHandler(connections{engine}),
-		grpc.UnaryInterceptor(cancellable),
+		grpc.StatsHandler(connections{engine, pool}),
+		grpc.UnaryInterceptor(recovered),
 	)
 	pulumirpc.RegisterResourceProviderServer(server, &front{pool: pool, settings: settings})
-	go func() { _ = server.Serve(listener) }()
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
 	// Loading the provider takes a second: have it done by the time that it is asked for.
-	go func() { _, _ = pool.unconfigured(context.Background()) }()
+	go pool.warm()
 	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
-	<-ended
+	select {
+	case <-asked:
+	case <-orphaned:
+	case err = <-failed:
+	}
 	pool.end()
-	return nil
+	return err
 }
 
 // adjust sets for this process and for the provider's what the user has not.

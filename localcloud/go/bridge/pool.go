@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -16,16 +17,17 @@ import (
 // pool holds instances by their configuration, and one that is not configured yet.
 //
 // Configuring HashiCorp's provider works once per process: a repeated CheckConfig or Configure is answered from
-// memory.
+// memory. An instance that nobody has used for a while ends.
 type pool struct {
 	begin func(context.Context) (*instance, error)
+	idle  time.Duration
 
 	mutex   sync.Mutex
 	configs map[string]*configuration
 	checks  map[string]*pulumirpc.CheckResponse
 	all     []*instance
 
-	// Held while the spare starts: whoever needs it waits for the same one.
+	// Held while the spare starts or is asked: whoever needs it waits.
 	starting sync.Mutex
 	spare    *instance
 }
@@ -35,11 +37,15 @@ type configuration struct {
 	sync.Mutex
 	instance *instance
 	answer   *pulumirpc.ConfigureResponse
+	// users: connections that have it. unused: runs while there is none.
+	users  int
+	unused *time.Timer
 }
 
-func newPool(begin func(context.Context) (*instance, error)) *pool {
+func newPool(idle time.Duration, begin func(context.Context) (*instance, error)) *pool {
 	return &pool{
-		begin: begin, configs: map[string]*configuration{}, checks: map[string]*pulumirpc.CheckResponse{},
+		begin: begin, idle: idle,
+		configs: map[string]*configuration{}, checks: map[string]*pulumirpc.CheckResponse{},
 	}
 }
 
@@ -61,11 +67,11 @@ func (p *pool) checked(ctx context.Context, request *pulumirpc.CheckRequest) (*p
 	if known != nil {
 		return known, nil
 	}
-	spare, err := p.unconfigured(ctx)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := spare.CheckConfig(ctx, request)
+	var answer *pulumirpc.CheckResponse
+	err = p.unconfigured(ctx, func(spare *instance) (err error) {
+		answer, err = spare.CheckConfig(ctx, request)
+		return err
+	})
 	if err == nil && len(answer.Failures) == 0 {
 		p.mutex.Lock()
 		p.checks[key] = answer
@@ -74,14 +80,16 @@ func (p *pool) checked(ctx context.Context, request *pulumirpc.CheckRequest) (*p
 	return answer, err
 }
 
-// configured is an instance with this configuration, and its answer to Configure.
+// configured is the asked configuration, for one user more, with its instance and its answer to Configure.
 func (p *pool) configured(
 	ctx context.Context, request *pulumirpc.ConfigureRequest,
-) (*instance, *pulumirpc.ConfigureResponse, error) {
+) (*configuration, *instance, *pulumirpc.ConfigureResponse, error) {
 	key, err := fingerprint(request.Args)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
+	// An instance answers everybody as the first has asked it to.
+	key = fmt.Sprint(request.AcceptSecrets, request.AcceptResources, key)
 	p.mutex.Lock()
 	kept := p.configs[key]
 	if kept == nil {
@@ -94,48 +102,82 @@ func (p *pool) configured(
 	if kept.instance == nil || !kept.instance.alive() {
 		fresh, err := p.taken(ctx)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		answer, err := fresh.Configure(ctx, request)
 		if err != nil {
 			// Half configured, it can't be used again.
 			fresh.end()
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		kept.instance, kept.answer = fresh, answer
 	}
-	return kept.instance, kept.answer, nil
+	kept.users++
+	if kept.unused != nil {
+		kept.unused.Stop()
+	}
+	return kept, kept.instance, kept.answer, nil
 }
 
-// unconfigured is an instance that need not be configured: enough for what asks nothing of AWS.
-func (p *pool) unconfigured(ctx context.Context) (*instance, error) {
+// released has one user less.
+func (p *pool) released(left *configuration) {
+	left.Lock()
+	defer left.Unlock()
+	left.users--
+	if left.users > 0 {
+		return
+	}
+	left.unused = time.AfterFunc(p.idle, func() {
+		left.Lock()
+		defer left.Unlock()
+		if left.users == 0 && left.instance != nil {
+			left.instance.end()
+			left.instance = nil
+		}
+	})
+}
+
+// unconfigured asks an instance that need not be configured, for what asks nothing of AWS.
+func (p *pool) unconfigured(ctx context.Context, ask func(*instance) error) error {
 	p.starting.Lock()
 	defer p.starting.Unlock()
-	return p.ensureSpare(ctx)
+	if err := p.ensureSpare(ctx); err != nil {
+		return err
+	}
+	return ask(p.spare)
+}
+
+// warm has the spare ready. What keeps it from that is told to whoever needs it.
+func (p *pool) warm() {
+	_ = p.unconfigured(context.Background(), func(*instance) error { return nil })
 }
 
 // taken is the spare, which is no longer one.
 func (p *pool) taken(ctx context.Context) (*instance, error) {
 	p.starting.Lock()
 	defer p.starting.Unlock()
-	found, err := p.ensureSpare(ctx)
+	if err := p.ensureSpare(ctx); err != nil {
+		return nil, err
+	}
+	found := p.spare
 	p.spare = nil
-	return found, err
+	return found, nil
 }
 
-func (p *pool) ensureSpare(ctx context.Context) (*instance, error) {
-	if p.spare == nil || !p.spare.alive() {
-		// It outlives the call that it was started for.
-		found, err := p.begin(context.WithoutCancel(ctx))
-		if err != nil {
-			return nil, status.Error(codes.FailedPrecondition, err.Error())
-		}
-		p.mutex.Lock()
-		p.all = append(p.all, found)
-		p.mutex.Unlock()
-		p.spare = found
+func (p *pool) ensureSpare(ctx context.Context) error {
+	if p.spare != nil && p.spare.alive() {
+		return nil
 	}
-	return p.spare, nil
+	// It outlives the call that it was started for.
+	found, err := p.begin(context.WithoutCancel(ctx))
+	if err != nil {
+		return status.Error(codes.FailedPrecondition, err.Error())
+	}
+	p.spare = found
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.all = append(slices.DeleteFunc(p.all, (*instance).over), found)
+	return nil
 }
 
 // end ends every instance, and waits for that.

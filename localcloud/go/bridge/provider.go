@@ -7,8 +7,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	goplugin "github.com/hashicorp/go-plugin"
@@ -31,21 +35,39 @@ import (
 const (
 	protocol = 5
 	endLook  = 20 * time.Millisecond
-	endTime  = 5 * time.Second
+	// The engine kills a plugin that has not ended in 5 seconds.
+	endTime   = 4 * time.Second
+	crashTime = 2 * time.Second
 )
 
-// instance is one process of HashiCorp's provider, and the bridge over it.
+// instance is a process of HashiCorp's provider, and the bridge over it.
 type instance struct {
 	pulumirpc.ResourceProviderServer
+	*provider
+}
+
+// provider is one process of HashiCorp's provider.
+type provider struct {
+	name    string
 	process *goplugin.Client
+	said    tail
 	// The process ends when this closes, so also when this program is killed.
 	life io.Closer
 }
 
-func (i *instance) alive() bool { return !i.process.Exited() }
+func (p *provider) alive() bool { return !p.process.Exited() }
 
 // end tells the process to end, and does not wait for it.
-func (i *instance) end() { _ = i.life.Close() }
+func (p *provider) end() { _ = p.life.Close() }
+
+// over tells whether the process has ended, and if so lets go of what was kept for it.
+func (p *provider) over() bool {
+	if p.alive() {
+		return false
+	}
+	go p.process.Kill()
+	return true
+}
 
 // start runs HashiCorp's provider. One at a time: it changes this program's standard input.
 func start(ctx context.Context, settings *settings) (*instance, error) {
@@ -56,21 +78,26 @@ func start(ctx context.Context, settings *settings) (*instance, error) {
 	// What go-plugin gives to a process that it starts.
 	os.Stdin = given
 	defer given.Close()
-	process := goplugin.NewClient(&goplugin.ClientConfig{
+	command := exec.Command(settings.Command[0], settings.Command[1:]...)
+	// Who kills this program's group leaves the guard, which ends the provider.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p := &provider{name: filepath.Base(settings.Command[len(settings.Command)-1]), life: life}
+	p.process = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  tfplugin.Handshake,
 		Logger:           logging.NewProviderLogger(""),
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		Cmd:              exec.Command(settings.Command[0], settings.Command[1:]...),
+		Cmd:              command,
+		Stderr:           &p.said,
 		AutoMTLS:         true,
 		VersionedPlugins: tfplugin.VersionedPlugins,
-		GRPCDialOptions:  []grpc.DialOption{grpc.WithUnaryInterceptor(outspoken)},
+		GRPCDialOptions:  []grpc.DialOption{grpc.WithUnaryInterceptor(p.outspoken)},
 	})
-	server, err := bridged(ctx, settings, process)
+	server, err := bridged(ctx, settings, p.process)
 	if err != nil {
 		_ = life.Close()
 		return nil, fmt.Errorf("%s could not be loaded: %w", settings.Command[len(settings.Command)-1], err)
 	}
-	return &instance{server, process, life}, nil
+	return &instance{server, p}, nil
 }
 
 func bridged(
@@ -90,7 +117,7 @@ func bridged(
 	if err != nil {
 		return nil, err
 	}
-	info, err := settings.info(proto.New(ctx, described{server}))
+	info, err := settings.info(proto.New(ctx, honest{described{server}}))
 	if err != nil {
 		return nil, err
 	}
@@ -151,13 +178,19 @@ func (d described) GetProviderSchema(
 }
 
 // outspoken passes on what the bridge would drop: the provider's warnings, and what it said when it crashed.
-func outspoken(
+func (p *provider) outspoken(
 	ctx context.Context, method string, request, reply any,
 	connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
 ) error {
 	err := invoke(ctx, method, request, reply, connection, options...)
-	if panics := logging.PluginPanics(); status.Code(err) == codes.Unavailable && len(panics) > 0 {
-		return fmt.Errorf("%w:\n%s", err, strings.Join(panics, "\n"))
+	if status.Code(err) == codes.Unavailable {
+		// Its last words may come after the connection has broken.
+		for deadline := time.Now().Add(crashTime); p.alive() && time.Now().Before(deadline); time.Sleep(endLook) {
+		}
+		if words := p.said.crash(); words != "" {
+			return fmt.Errorf("%s crashed: %w\n%s", p.name, err, words)
+		}
+		return fmt.Errorf("%s does not answer: %w", p.name, err)
 	}
 	if answer, ok := reply.(interface {
 		GetDiagnostics() []*tfplugin5.Diagnostic
@@ -169,4 +202,40 @@ func outspoken(
 		}
 	}
 	return err
+}
+
+// tail keeps the end of what a process writes.
+type tail struct {
+	mutex sync.Mutex
+	text  []byte
+}
+
+const (
+	tailBytes  = 64 << 10
+	crashLines = 40
+)
+
+func (t *tail) Write(text []byte) (int, error) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	t.text = append(t.text, text...)
+	if len(t.text) > 2*tailBytes {
+		t.text = slices.Clone(t.text[len(t.text)-tailBytes:])
+	}
+	return len(text), nil
+}
+
+// How Go's runtime begins what it says of a program's end.
+var crash = regexp.MustCompile(`(?m)^(panic: |fatal error: |SIG[A-Z]+: )`)
+
+// crash is the beginning of what a Go program said of its crash, if it did.
+func (t *tail) crash() string {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	at := crash.FindIndex(t.text)
+	if at == nil {
+		return ""
+	}
+	lines := strings.SplitN(string(t.text[at[0]:]), "\n", crashLines+1)
+	return strings.Join(lines[:min(len(lines), crashLines)], "\n")
 }

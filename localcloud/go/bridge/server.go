@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
+	"runtime/debug"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/diag"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -19,12 +19,13 @@ import (
 
 // session is one connection of an engine, which opens one for each provider of a stack.
 type session struct {
-	mutex    sync.Mutex
-	engine   string
-	logs     *grpc.ClientConn
-	instance atomic.Pointer[instance]
-	// What is to be cut off when the engine asks for it.
-	running map[*context.CancelFunc]bool
+	mutex  sync.Mutex
+	engine string
+	logs   *grpc.ClientConn
+	// The configuration that its engine has asked for, and the instance that had it then.
+	configuration *configuration
+	instance      *instance
+	over          bool
 }
 
 type sessionKey struct{}
@@ -35,15 +36,22 @@ func sessionOf(ctx context.Context) *session {
 }
 
 // connections gives each connection its session. engine: where one logs to that never says.
-type connections struct{ engine string }
-
-func (c connections) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
-	return context.WithValue(ctx, sessionKey{}, &session{engine: c.engine, running: map[*context.CancelFunc]bool{}})
+type connections struct {
+	engine string
+	pool   *pool
 }
 
-func (connections) HandleConn(ctx context.Context, event stats.ConnStats) {
+func (c connections) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
+	return context.WithValue(ctx, sessionKey{}, &session{engine: c.engine})
+}
+
+func (c connections) HandleConn(ctx context.Context, event stats.ConnStats) {
 	if _, ended := event.(*stats.ConnEnd); ended {
-		sessionOf(ctx).logTo("")
+		s := sessionOf(ctx)
+		s.logTo("")
+		if left := s.end(); left != nil {
+			c.pool.released(left)
+		}
 	}
 }
 
@@ -74,47 +82,44 @@ func (s *session) log(ctx context.Context, line *pulumirpc.LogRequest) {
 	}
 }
 
-// cancellable lets go of a call that its engine wants cut off, even where the provider goes on for a while.
-func cancellable(
-	ctx context.Context, request any, call *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
-) (any, error) {
-	if strings.HasSuffix(call.FullMethod, "/Cancel") {
-		return handle(ctx, request)
-	}
-	s := sessionOf(ctx)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.mutex.Lock()
-	s.running[&cancel] = true
-	s.mutex.Unlock()
-	defer func() {
-		s.mutex.Lock()
-		delete(s.running, &cancel)
-		s.mutex.Unlock()
-	}()
-	type answer struct {
-		message any
-		err     error
-	}
-	done := make(chan answer, 1)
-	go func() {
-		message, err := handle(ctx, request)
-		done <- answer{message, err}
-	}()
-	select {
-	case got := <-done:
-		return got.message, got.err
-	case <-ctx.Done():
-		return nil, status.Error(codes.Canceled, "the engine cancelled the operation")
-	}
-}
-
-func (s *session) cancel() {
+// use has the session's calls go to this instance, and returns the configuration that it uses no longer.
+func (s *session) use(found *configuration, instance *instance) *configuration {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	for cancel := range s.running {
-		(*cancel)()
+	if s.over {
+		return found
 	}
+	left := s.configuration
+	s.configuration, s.instance = found, instance
+	return left
+}
+
+// end returns the configuration that was used until now.
+func (s *session) end() *configuration {
+	left := s.use(nil, nil)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.over = true
+	return left
+}
+
+func (s *session) configured() *instance {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.instance
+}
+
+// recovered answers a call that the bridge panicked in, so that the other engines' calls go on.
+func recovered(
+	ctx context.Context, request any, call *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
+) (answer any, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = status.Errorf(codes.Internal, "the AWS stand-in failed in %s: %v\n%s",
+				call.FullMethod, fault, debug.Stack())
+		}
+	}()
+	return handle(ctx, request)
 }
 
 // relay takes the bridge's log lines to the engine that asked for the work.
@@ -129,28 +134,34 @@ var severities = map[diag.Severity]pulumirpc.LogSeverity{
 }
 
 func (relay) Log(ctx context.Context, severity diag.Severity, urn resource.URN, text string) error {
-	told(ctx, &pulumirpc.LogRequest{Severity: severities[severity], Urn: string(urn), Message: text})
+	relayed(ctx, &pulumirpc.LogRequest{Severity: severities[severity], Urn: string(urn), Message: text})
 	return nil
 }
 
 func (relay) LogStatus(ctx context.Context, severity diag.Severity, urn resource.URN, text string) error {
-	told(ctx, &pulumirpc.LogRequest{
+	relayed(ctx, &pulumirpc.LogRequest{
 		Severity: severities[severity], Urn: string(urn), Message: text, Ephemeral: true,
 	})
 	return nil
 }
 
+func relayed(ctx context.Context, line *pulumirpc.LogRequest) {
+	// What belongs to no resource is about the provider's start.
+	if line.Urn != "" && line.Severity != pulumirpc.LogSeverity_DEBUG {
+		told(ctx, line)
+	}
+}
+
 type urnKey struct{}
 
-// warn tells the engine of the resource that a call is about.
+// warn tells the engine that asked, of the resource that a call is about if it is about one.
 func warn(ctx context.Context, text string) {
 	urn, _ := ctx.Value(urnKey{}).(string)
 	told(ctx, &pulumirpc.LogRequest{Severity: pulumirpc.LogSeverity_WARNING, Urn: urn, Message: text})
 }
 
 func told(ctx context.Context, line *pulumirpc.LogRequest) {
-	// What belongs to no resource is about the provider's start.
-	if s := sessionOf(ctx); s != nil && line.Urn != "" && line.Severity != pulumirpc.LogSeverity_DEBUG {
+	if s := sessionOf(ctx); s != nil {
 		s.log(ctx, line)
 	}
 }
@@ -193,9 +204,9 @@ func (*front) GetMappings(context.Context, *pulumirpc.GetMappingsRequest) (*pulu
 	return &pulumirpc.GetMappingsResponse{}, nil
 }
 
-// Cancel cuts off what this engine has in flight, and nobody else's.
-func (*front) Cancel(ctx context.Context, _ *emptypb.Empty) (*emptypb.Empty, error) {
-	sessionOf(ctx).cancel()
+// Cancel cuts nothing off: what AWS is making would be in no state. An engine that does not want to wait closes
+// its connection, and keeps the operation as pending.
+func (*front) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil
 }
 
@@ -205,22 +216,27 @@ func (f *front) CheckConfig(ctx context.Context, request *pulumirpc.CheckRequest
 	return f.pool.checked(ctx, request)
 }
 
-func (f *front) DiffConfig(ctx context.Context, request *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
-	spare, err := f.pool.unconfigured(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return spare.DiffConfig(ctx, request)
+func (f *front) DiffConfig(
+	ctx context.Context, request *pulumirpc.DiffRequest,
+) (answer *pulumirpc.DiffResponse, err error) {
+	err = f.pool.unconfigured(ctx, func(spare *instance) (err error) {
+		answer, err = spare.DiffConfig(ctx, request)
+		return err
+	})
+	return answer, err
 }
 
 func (f *front) Configure(
 	ctx context.Context, request *pulumirpc.ConfigureRequest,
 ) (*pulumirpc.ConfigureResponse, error) {
-	found, answer, err := f.pool.configured(ctx, request)
-	if err == nil {
-		sessionOf(ctx).instance.Store(found)
+	found, instance, answer, err := f.pool.configured(ctx, request)
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	if left := sessionOf(ctx).use(found, instance); left != nil {
+		f.pool.released(left)
+	}
+	return answer, nil
 }
 
 // --- resources
@@ -236,7 +252,9 @@ func (f *front) Diff(ctx context.Context, r *pulumirpc.DiffRequest) (*pulumirpc.
 }
 
 func (f *front) Create(ctx context.Context, r *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
-	return forward(about(ctx, r.Urn), f, typeOf(r.Urn), r, server.Create)
+	ctx, failed := withFailure(about(ctx, r.Urn))
+	answer, err := forward(ctx, f, typeOf(r.Urn), r, server.Create)
+	return answer, failed.of(answer.GetId(), answer.GetProperties(), err)
 }
 
 func (f *front) Read(ctx context.Context, r *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
@@ -244,7 +262,9 @@ func (f *front) Read(ctx context.Context, r *pulumirpc.ReadRequest) (*pulumirpc.
 }
 
 func (f *front) Update(ctx context.Context, r *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
-	return forward(about(ctx, r.Urn), f, typeOf(r.Urn), r, server.Update)
+	ctx, failed := withFailure(about(ctx, r.Urn))
+	answer, err := forward(ctx, f, typeOf(r.Urn), r, server.Update)
+	return answer, failed.of(r.Id, answer.GetProperties(), err)
 }
 
 func (f *front) Delete(ctx context.Context, r *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
@@ -267,13 +287,11 @@ func forward[Q, A any](
 	if !f.settings.tokens[token] {
 		return nil, status.Error(codes.FailedPrecondition, token+f.settings.Unknown)
 	}
-	found := sessionOf(ctx).instance.Load()
+	found := sessionOf(ctx).configured()
 	if found == nil {
-		spare, err := f.pool.unconfigured(ctx)
-		if err != nil {
-			return nil, err
-		}
-		found = spare
+		// A spare would answer too, in nobody's region and with nobody's tags.
+		return nil, status.Error(codes.FailedPrecondition,
+			"the AWS stand-in was not configured on this connection: an engine that was idle for long has to run again")
 	}
 	return call(found, ctx, request)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/pulumi/pulumi-terraform-bridge/v3/dynamic/internal/fixup"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
@@ -29,6 +30,8 @@ type settings struct {
 	Configuration []string `json:"configuration"`
 	// Unknown follows a token that is not here, and says what to do.
 	Unknown string `json:"unknown"`
+	// IdleSeconds: for so long a configuration that nobody uses keeps its process.
+	IdleSeconds float64 `json:"idle_seconds"`
 
 	tokens map[string]bool
 }
@@ -52,6 +55,8 @@ func readSettings(file string) (*settings, error) {
 	}
 	return found, nil
 }
+
+func (s *settings) idle() time.Duration { return time.Duration(s.IdleSeconds * float64(time.Second)) }
 
 // info describes the provider to the bridge.
 func (s *settings) info(provider shim.Provider) (tfbridge.ProviderInfo, error) {
