@@ -99,7 +99,7 @@ class Firewall(pulumi.ComponentResource):
                 self._let_in(f"{name}-{slug(cidr)}-{port}", "Production listener", cidr, edge, port)
         for cidr in ranges(args.test_ingress_cidrs):
             self._let_in(f"{name}-{slug(cidr)}-test", "Test listener", cidr, edge, args.test_port)
-        # Smoke checks run as tasks: they leave through NAT and come back to the load balancer's public
+        # Who releases from within the network leaves through NAT and comes back to the load balancer's public
         # addresses, so that the edge sees the NAT gateway and not the services' security group.
         for zone, address in args.nat_public_ips.items():
             self._let_in(

@@ -5,6 +5,7 @@
 | target             | credentials, region and outputs are those of this very stack     | no          |
 | images             | each image is a digest, of its service's repository, and there   | no          |
 | pending-operations | no interrupted `pulumi up` has left anything undecided           | no          |
+| test-listener      | what asks the smoke checks, this machine, reaches it             | no          |
 | infrastructure     | `pulumi up` has nothing left to do but for the idle colours      | yes         |
 | proof              | each digest has lived in `promoted_from` for `soak_seconds`      | yes         |
 | change-record      | the release names its change record, where one is wanted         | yes         |
@@ -15,8 +16,8 @@
 A release applies what belongs to its idle colours and nothing else. So what is left to do elsewhere would not
 be there when the new version starts; overridden, it stays left.
 
-What can't be overridden would release to the wrong place, or what nobody can pull, or over a state that
-nobody knows.
+What can't be overridden would release to the wrong place, or what nobody can pull or check, or over a state
+that nobody knows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +59,7 @@ class Sources:
     proofs: of images by service, how they have done in the stack that they have to be proven in.
     newest_backup: of a database's RDS identifier, when it was backed up last; None if never.
     pending_operations: what interrupted updates have left undecided.
+    unreached: why no connection to a URL's server comes about from here, None if one does.
     unapplied: what `pulumi up` would do now, but to what belongs to these colours by service.
     firing: of services, the alarms that speak against a start.
     now: the time, aware.
@@ -69,6 +71,7 @@ class Sources:
     proofs: Callable[[Mapping[str, str]], Sequence[Proof]]
     newest_backup: Callable[[str], datetime | None]
     pending_operations: Callable[[], Sequence[str]]
+    unreached: Callable[[str], str | None]
     unapplied: Callable[[Mapping[str, Colour]], Sequence[str]]
     firing: Callable[[Sequence[str]], Sequence[str]]
     now: Callable[[], datetime]
@@ -97,6 +100,7 @@ class StackGates:
             ("target", False, self._target),
             ("images", False, partial(self._images, images)),
             ("pending-operations", False, self._pending_operations),
+            ("test-listener", False, partial(self._test_listener, images)),
             ("infrastructure", True, partial(self._infrastructure, applied)),
             ("proof", True, partial(self._proof, images, hotfix=hotfix)),
             ("change-record", True, partial(self._change_record, change)),
@@ -173,6 +177,20 @@ class StackGates:
                 passed=False, reason=f"{told}; `switchyard recover --stack {self.stack}` decides them"
             )
         return Answer(passed=True, reason="no operation of an interrupted update is pending")
+
+    def _test_listener(self, images: Mapping[str, str]) -> Answer:
+        services = [self.settings.services[name] for name in images if name in self.settings.services]
+        if not any(service.smoke or service.smoke_command for service in services):
+            return Answer(passed=True, reason="no smoke check is asked for (services.*.smoke)")
+        url = self.parts.test_url
+        if why := self.ask.unreached(url):
+            return Answer(
+                passed=False,
+                reason=f"this machine asks the smoke checks and does not reach {url}: {why}; let its address "
+                f"in (edge.test_ingress_cidrs, then `switchyard up --stack {self.stack}`), or release from "
+                "behind the stack's NAT gateways",
+            )
+        return Answer(passed=True, reason=f"{url} is reached from this machine")
 
     def _infrastructure(self, applied: Mapping[str, Colour]) -> Answer:
         if not applied:

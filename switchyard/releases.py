@@ -35,7 +35,7 @@ from release.aws.program import PulumiProgram
 from release.aws.registry import EcrRegistry, repository_of
 from release.aws.session import Clients, caller_account
 from release.checks.analysis import Analysis
-from release.checks.smoke import SmokeChecks
+from release.checks.smoke import SmokeChecks, unreached
 from release.clock import SystemClock
 from release.driver import Driver, nobody
 from release.errors import Refused
@@ -236,6 +236,7 @@ class ReleasedStack:
                 proofs=self._proofs,
                 newest_backup=lambda identifier: newest_backup(clients.rds, identifier),
                 pending_operations=program.pending_operations,
+                unreached=unreached,
                 unapplied=program.unapplied,
                 firing=alarms.firing_before,
                 now=now,

@@ -1,5 +1,6 @@
 """Smoke checks: does the new version answer as it should, before anybody's traffic reaches it?"""
 
+import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from release.ports import Outcome, Verdict
 ATTEMPTS = 3
 PAUSE_SECONDS = 0.5
 COMMAND_SECONDS = 300.0
+CONNECT_SECONDS = 5.0
+PORTS = {"http": 80, "https": 443}
 # What of an answer's body is shown of one that is wrong.
 EXCERPT_CHARACTERS = 120
 
@@ -98,6 +101,25 @@ class SmokeChecks:
 def host_of(hosts: Sequence[str]) -> str | None:
     """A name that the route's first host matches: a pattern's `*` and `?` are filled in. None without one."""
     return hosts[0].replace("*", "smoke").replace("?", "0") if hosts else None
+
+
+def unreached(url: str) -> str | None:
+    """Why no connection to the URL's server comes about from this machine; None if one does."""
+    address = urlsplit(url)
+    port = address.port or PORTS[address.scheme]
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            socket.create_connection((address.hostname, port), CONNECT_SECONDS).close()
+        except TimeoutError:
+            # What a security group keeps out gets no answer at all, however often it asks.
+            return f"no answer in {CONNECT_SECONDS:g} s"
+        except OSError as error:
+            if attempt == ATTEMPTS:
+                return error.strerror or str(error)
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return None
+    raise AssertionError("the last attempt returns")
 
 
 def trust(ca_file: Path | None, *, named: bool) -> ssl.SSLContext:

@@ -26,6 +26,7 @@ OVERRIDABLE = {
     "target": False,
     "images": False,
     "pending-operations": False,
+    "test-listener": False,
     "infrastructure": True,
     "proof": True,
     "change-record": True,
@@ -71,6 +72,7 @@ GOOD = Sources(
     proofs=proven,
     newest_backup=lambda _: NOW - timedelta(hours=26),
     pending_operations=list,
+    unreached=lambda _: None,
     unapplied=lambda _: [],
     firing=lambda _: [],
     now=lambda: NOW,
@@ -139,6 +141,7 @@ def test_the_freeze_gate_has_the_name_by_which_the_engine_knows_it() -> None:
         ("proofs", {"proof"}),
         ("newest_backup", {"backups"}),
         ("pending_operations", {"pending-operations"}),
+        ("unreached", {"test-listener"}),
         ("unapplied", {"infrastructure"}),
         ("firing", {"alarms"}),
         ("now", {"freeze", "backups"}),
@@ -164,6 +167,7 @@ def test_a_source_without_a_test_above_is_a_gate_that_may_be_open() -> None:
         "proofs",
         "newest_backup",
         "pending_operations",
+        "unreached",
         "unapplied",
         "firing",
         "now",
@@ -259,6 +263,33 @@ class TestProof:
             ask=replace(GOOD, proofs=silent),
         )
         assert evaluated(made)["proof"].passed
+
+
+class TestTestListener:
+    def test_a_machine_that_does_not_reach_it_is_refused_and_told_what_to_do(self) -> None:
+        asked: list[str] = []
+
+        def unreached(url: str) -> str:
+            asked.append(url)
+            return "no answer in 5 s"
+
+        found = refused(gates(unreached=unreached))
+        assert found.keys() == {"test-listener"}
+        told = found["test-listener"]
+        assert told.startswith(
+            "this machine asks the smoke checks and does not reach https://test: no answer in 5 s;"
+        )
+        assert "edge.test_ingress_cidrs, then `switchyard up --stack prod`" in told
+        assert asked == ["https://test"]
+
+    def test_without_smoke_checks_of_what_is_released_nobody_asks_it(self) -> None:
+        unchecked = gates({"services.api.smoke": []}, unreached=silent)
+        assert evaluated(unchecked, {"api": API})["test-listener"].passed
+        assert refused(unchecked).keys() == {"test-listener"}, "web has some"
+
+    def test_a_smoke_command_asks_it_too(self) -> None:
+        command = {"services.api.smoke": [], "services.api.smoke_command": ["./smoke"]}
+        assert refused(gates(command, unreached=silent), {"api": API}).keys() == {"test-listener"}
 
 
 class TestChangeRecord:

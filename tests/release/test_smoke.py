@@ -1,7 +1,9 @@
 """Smoke checks against a real server that answers rightly, wrongly, late, or not at all."""
 
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from infra.settings import ServiceSettings, SmokeCheckSettings
 from release.checks import smoke, web
-from release.checks.smoke import SmokeChecks, faults, host_of
+from release.checks.smoke import SmokeChecks, faults, host_of, unreached
 from release.errors import Refused
 from release.ports import Outcome, Verdict
 from tests.release.certificates import server_context
@@ -133,6 +135,34 @@ def test_connections_are_tried_a_bounded_number_of_times(monkeypatch: pytest.Mon
     assert verdict.reason == "the connection was cut off before the answer was whole, tried 3 times"
     refused = one(f"http://127.0.0.1:{free_port()}", {"path": "/"})
     assert refused.reason == "could not connect: Connection refused, tried 3 times"
+
+
+def test_a_listener_is_reached_whatever_it_says_or_refuses_the_connection() -> None:
+    with serving("garbage") as server:
+        assert unreached(server.url) is None
+        assert server.seen == [], "it is not asked anything"
+    assert unreached(server.url) == "Connection refused"
+
+
+def test_a_listener_that_lets_nobody_in_is_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke, "CONNECT_SECONDS", 0.2)
+    with closed_door() as port:
+        assert unreached(f"http://127.0.0.1:{port}") == "no answer in 0.2 s"
+
+
+@contextmanager
+def closed_door() -> Iterator[int]:
+    """A port that takes no connection any more: its queue is full."""
+    with ExitStack() as open_until_then:
+        listening = open_until_then.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        address = listening.getsockname()
+        for _ in range(4):
+            waiting = open_until_then.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        yield address[1]
 
 
 def test_a_post_that_was_cut_off_is_not_repeated() -> None:
