@@ -433,7 +433,8 @@ class ReleaseSettings(Strict):
     freezes: Annotated[list[FreezeSettings], Field(description="times without releases")] = []
     weekly_freezes: Annotated[list[WeeklyFreezeSettings], Field(description="hours of the week without")] = []
     analysis: Annotated[
-        AnalysisSettings | None, Field(description="how the colours are compared; none: alarms alone decide")
+        AnalysisSettings | None,
+        Field(description="how the colours are compared; none: they are not"),
     ] = None
     notify: Annotated[NotificationSettings, Field(description="who hears of it")] = NotificationSettings()
     bootstrap_image: Annotated[

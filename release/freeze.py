@@ -73,12 +73,18 @@ def _around(rule: WeeklyFreezeSettings, now: datetime) -> Iterator[_Window]:
     zone = ZoneInfo(rule.timezone)
     today = now.astimezone(zone).date()
     for day in (today - timedelta(days=1), today, today + timedelta(days=1)):
-        if DAYS[day.weekday()] in rule.days:
+        if DAYS[day.weekday()] in rule.days and _has(zone, day):
             yield _Window(
                 starts=_instant(day, rule.from_hour, zone),
                 ends=_instant(day, rule.to_hour, zone),
                 reason=rule.reason,
             )
+
+
+def _has(zone: ZoneInfo, day: date) -> bool:
+    """Whether there is such a day: who crosses the date line skips one, as Samoa did in 2011."""
+    noon = datetime.combine(day, time(12), zone).astimezone(UTC)
+    return noon.astimezone(zone).date() == day
 
 
 def _instant(day: date, hour: int, zone: ZoneInfo) -> datetime:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from infra.settings import FreezeSettings, WeeklyFreezeSettings
@@ -142,6 +142,7 @@ CHANGES = [
     change=st.sampled_from(CHANGES),
     minutes=st.integers(-30 * 60, 30 * 60),
 )
+@example(zone="Pacific/Apia", days=["fri"], hours=(0, 1), change="2011-12-30T10:00:00", minutes=0)
 def test_frozen_is_what_the_clock_on_the_wall_says_also_while_it_is_changed(
     zone: str, days: list[str], hours: tuple[int, int], change: str, minutes: int
 ) -> None:
