@@ -17,6 +17,7 @@ from localcloud import cloud
 from localcloud.paths import PROJECT, WORKSPACE
 from tests.cloud.stack import StackUnderTest, copy_code
 from tests.review.github import TOKEN, GitHub
+from tests.workflows.artefacts import Artefacts, Kept
 from tests.workflows.expressions import filled
 from tests.workflows.reading import Job, jobs
 from tests.workflows.running import Ran, Runner, matrix
@@ -26,13 +27,9 @@ REGION = "eu-west-1"
 REPOSITORY = "shop/platform"
 FILES = ("Makefile", "pyproject.toml", "requirements.txt", "Pulumi.yaml")
 JOBS = jobs()
-UNSET: dict[str, Any] = {
-    "service": None,
-    "image": None,
-    "staging_plan": None,
-    "prod_plan": None,
-    "hotfix": None,
-}
+UNSET: dict[str, Any] = {"service": None, "image": None, "hotfix": None}
+# Jobs that never run beside another one here, and so can have a checkout without the plans of others.
+ALONE = ("plan/plan", "release/prod", "promote/prod")
 
 
 @dataclass
@@ -41,7 +38,7 @@ class Repository:
 
     folder: Path
     github: GitHub
-    artefacts: dict[str, bytes | dict[str, bytes]] = field(default_factory=dict)
+    artefacts: dict[str, Kept] = field(default_factory=dict)
     # By job, who it was for AWS: the role, and the subject of GitHub's token.
     roles: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
     ran: dict[str, set[str]] = field(default_factory=dict)
@@ -146,26 +143,18 @@ class Repository:
         def credentials(inputs: Mapping[str, str], given: MutableMapping[str, str]) -> None:
             self._take_role(job, contexts, inputs, given)
 
-        def upload(inputs: Mapping[str, str], given: MutableMapping[str, str]) -> None:
-            del given
-            path = self.folder / inputs["path"]
-            if path.is_dir():
-                self.artefacts[inputs["name"]] = {file.name: file.read_bytes() for file in path.iterdir()}
-            elif path.exists() or inputs.get("if-no-files-found") != "ignore":
-                self.artefacts[inputs["name"]] = path.read_bytes()
+        def checkout(inputs: Mapping[str, str], given: MutableMapping[str, str]) -> None:
+            del inputs, given
+            if job.key in ALONE:
+                shutil.rmtree(self.folder / "plans", ignore_errors=True)
 
-        def download(inputs: Mapping[str, str], given: MutableMapping[str, str]) -> None:
-            del given
-            kept = self.artefacts[inputs["name"]]
-            assert isinstance(kept, bytes)
-            (self.folder / f"{inputs['name']}.json").write_bytes(kept)
-
+        artefacts = Artefacts(folder=self.folder, kept=self.artefacts)
         return {
-            "actions/checkout": nothing,
+            "actions/checkout": checkout,
             "actions/setup-python": nothing,
             "pulumi/actions": nothing,
-            "actions/upload-artifact": upload,
-            "actions/download-artifact": download,
+            "actions/upload-artifact": artefacts.upload,
+            "actions/download-artifact": artefacts.download,
             "aws-actions/configure-aws-credentials": credentials,
         }
 

@@ -15,13 +15,15 @@ from tests.cloud import looks
 from tests.cloud.repository import ACCOUNTS, JOBS, REPOSITORY, Repository
 from tests.review.github import GitHub, serving
 from tests.workflows import table
-from tests.workflows.running import Ran
+from tests.workflows.running import Ran, asked, handed_on
 
 pytestmark = pytest.mark.cloud
 
 PREVIEW, DRIFT = "pull-request/preview", "drift/drift"
 STAGING, PROD, SOAK = "release/staging", "release/prod", "release/soak"
 EVIDENCE, PROMOTE = "promote/evidence", "promote/prod"
+# The workflow that plans for prod, and the jobs that call it.
+PLAN, RELEASE_PLAN, PROMOTE_PLAN = "plan/plan", "release/plan", "promote/plan"
 
 
 def pull_request(fork: bool = False, action: str = "synchronize", **more: Any) -> dict[str, Any]:
@@ -70,6 +72,19 @@ def well(ran: Ran) -> Ran:
     return ran
 
 
+def planned(repository: Repository, caller: str) -> Ran:
+    """The workflow that this job calls to plan for prod; its outputs are those that the caller gets."""
+    ran = repository.run(PLAN, inputs=asked(JOBS[caller], repository.contexts("push", None, ())))
+    if ran.status == 0:
+        ran.outputs = handed_on(JOBS[PLAN], ran.outputs)
+    return ran
+
+
+def approved(plan: Ran) -> dict[str, Any]:
+    """What the job that waits for prod's approval is given of the plan."""
+    return {"plan": {"outputs": plan.outputs}}
+
+
 @pytest.fixture(scope="module")
 def previews(repository: Repository) -> dict[str, Ran]:
     """Of a pull request of ours, before anything is deployed."""
@@ -93,6 +108,7 @@ def test_a_pull_request_gets_a_comment_and_a_plan_for_each_stack(
     for stack in ACCOUNTS:
         (body,) = [one["body"] for one in repository.github.comments if f":{stack} " in one["body"]]
         assert re.search(r"\d+ to create", body), body[:2000]
+        assert "AWS was read first" in body
         digest = re.findall(r"[0-9a-f]{64}", body)[-1]
         plans = repository.artefacts[f"plans-{stack}"]
         assert f"{digest}.json" in plans, "the plan that the comment names can be applied"
@@ -125,11 +141,17 @@ def test_without_credentials_the_job_says_so_and_tells_the_cost(
 
 @pytest.fixture(scope="module")
 def platforms(repository: Repository, previews: dict[str, Ran]) -> dict[str, Ran]:
-    """A push to main: the infrastructure of staging, and behind its approval that of prod."""
+    """A push to main: the infrastructure of staging; the plan of prod, and behind its approval just that."""
     del previews
+
+    def of_prod() -> tuple[Ran, Ran]:
+        plan = well(planned(repository, RELEASE_PLAN))
+        return plan, repository.run(PROD, needs=approved(plan))
+
     with ThreadPoolExecutor() as pool:
-        begun = {key: pool.submit(repository.run, key) for key in (STAGING, PROD)}
-    return {key: future.result() for key, future in begun.items()}
+        staging, prod = pool.submit(repository.run, STAGING), pool.submit(of_prod)
+    plan, applied = prod.result()
+    return {STAGING: staging.result(), PLAN: plan, PROD: applied}
 
 
 def test_a_push_brings_the_infrastructure_up_and_releases_nothing(
@@ -142,6 +164,51 @@ def test_a_push_brings_the_infrastructure_up_and_releases_nothing(
         assert repository.stack(stack).outputs()["services"].keys() == {"web"}
         subject = f"repo:{REPOSITORY}:environment:{stack}"
         assert repository.roles[key] == {(f"switchyard-writer-{stack}", subject)}
+
+
+def test_who_approves_prod_has_seen_what_is_applied_to_it(
+    repository: Repository, platforms: dict[str, Ran]
+) -> None:
+    plan, prod = platforms[PLAN], well(platforms[PROD])
+    digest = plan.outputs["digest"]
+    assert plan.summary.startswith("<!-- switchyard:preview:prod -->\n")
+    assert "### Preview of `prod`: passed" in plan.summary
+    assert f"switchyard up --stack prod --plan {digest}" in plan.summary
+    assert f"| Plan | `{digest}` |" in prod.summary
+    subject = f"repo:{REPOSITORY}:ref:refs/heads/main"
+    assert repository.roles[PLAN] == {("switchyard-preview", subject)}, "before anybody has approved"
+
+
+def test_an_approval_that_comes_after_another_one_does_nothing_and_says_why(
+    repository: Repository, platforms: dict[str, Ran]
+) -> None:
+    well(platforms[PROD])
+    late = repository.run(PROD, needs=approved(platforms[PLAN]))
+    assert late.status == 3, late.text
+    assert "the state has changed since" in late.text
+    assert "planned: create; now: nothing" in late.text, "and the plan was there to compare"
+    assert "`prod`: refused, nothing was done" in late.summary
+    plan = well(planned(repository, RELEASE_PLAN))
+    assert "**No changes.**" in plan.summary
+    again = well(repository.run(PROD, needs=approved(plan)))
+    assert "prod: nothing to do" in again.text
+
+
+def test_a_preview_that_fails_is_shown_and_nobody_is_asked(
+    repository: Repository, platforms: dict[str, Ran]
+) -> None:
+    well(platforms[PROD])
+    file = repository.folder / "Pulumi.prod.yaml"
+    before = file.read_text()
+    repository.change("prod", lambda all_: all_["switchyard:network"].update({"cidr": "nonsense"}))
+    try:
+        ran = planned(repository, RELEASE_PLAN)
+    finally:
+        file.write_text(before)
+    assert ran.status == 1, ran.text
+    assert "### Preview of `prod`: failed" in ran.summary
+    assert "nonsense" in ran.summary
+    assert ran.outputs == {}
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +230,8 @@ def test_an_image_is_released_to_staging(repository: Repository, released: tuple
     assert digest in kept.decode()
     payload = {"client_payload": {"service": "web", "image": "x"}}
     well(repository.run(SOAK, event="repository_dispatch", payload=payload))
-    assert repository.run(PROD, event="repository_dispatch", payload=payload).skipped, "the promotion does it"
+    ran = repository.run(RELEASE_PLAN, event="repository_dispatch", payload=payload)
+    assert ran.skipped, "the promotion brings prod up"
 
 
 def test_an_image_that_is_refused_fails_the_job_and_the_record_is_kept(
@@ -188,7 +256,7 @@ def test_before_the_soak_is_over_nothing_is_wrong_and_prod_is_left_out(
     assert "::notice title=Nothing promoted::" in ran.text
     assert ran.outputs == {"ready": "false"}
     assert "evidence" not in repository.artefacts
-    assert repository.run(PROMOTE, needs={"evidence": {"outputs": ran.outputs}}).skipped
+    assert repository.run(PROMOTE_PLAN, needs={"evidence": {"outputs": ran.outputs}}).skipped
 
 
 def test_every_hour_is_asked_only_where_that_is_wanted(repository: Repository) -> None:
@@ -204,7 +272,9 @@ def promoted(repository: Repository, released: tuple[str, Ran]) -> Ran:
     repository.change("prod", lambda all_: all_["switchyard:release"].update({"soak_seconds": 1}))
     evidence = well(repository.run(EVIDENCE, event="workflow_call"))
     assert evidence.outputs == {"ready": "true"}, evidence.text
-    return repository.run(PROMOTE, needs={"evidence": {"outputs": evidence.outputs}})
+    needs = {"evidence": {"outputs": evidence.outputs}}
+    assert not repository.run(PROMOTE_PLAN, needs=needs).skipped
+    return repository.run(PROMOTE, needs=approved(well(planned(repository, PROMOTE_PLAN))))
 
 
 def test_after_the_soak_prod_gets_the_very_digest_of_staging(
@@ -219,7 +289,7 @@ def test_after_the_soak_prod_gets_the_very_digest_of_staging(
 def test_what_runs_in_prod_already_is_not_released_again(repository: Repository, promoted: Ran) -> None:
     well(promoted)
     before = repository.artefacts["releases-prod"]
-    needs = {"evidence": {"outputs": {"ready": "true"}}}
+    needs = approved(well(planned(repository, PROMOTE_PLAN)))
     ran = well(repository.run(PROMOTE, needs=needs, event="workflow_dispatch", inputs={"hotfix": True}))
     assert "prod runs what is proven already: web" in ran.text
     assert repository.artefacts["releases-prod"] == before

@@ -60,6 +60,18 @@ def matrix(job: Job, contexts: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield {key: filled(value, contexts) for key, value in entry.items()}
 
 
+def asked(caller: Job, contexts: Mapping[str, Any]) -> dict[str, str]:
+    """The inputs that a job gives to the workflow that it calls."""
+    return {name: filled(text, contexts) for name, text in caller.about.get("with", {}).items()}
+
+
+def handed_on(called: Job, outputs: Mapping[str, str]) -> dict[str, str]:
+    """What the workflow of this job gives back to its caller."""
+    known = {"jobs": {called.name: {"outputs": outputs}}}
+    about = called.whole["on"]["workflow_call"]["outputs"]
+    return {name: filled(one["value"], known) for name, one in about.items()}
+
+
 @dataclass(kw_only=True)
 class _Run:
     runner: Runner

@@ -6,6 +6,7 @@ from typing import Final
 CLOUD: Final = frozenset(
     {
         "drift/drift",
+        "plan/plan",
         "promote/evidence",
         "promote/prod",
         "pull-request/preview",
@@ -29,7 +30,11 @@ MADE: Final = {
     "pull-request/test": "is the suite that this test is of",
 }
 # It calls another workflow, whose jobs have places of their own.
-CALLS: Final = {"release/promote": "./.github/workflows/promote.yml"}
+CALLS: Final = {
+    "promote/plan": "./.github/workflows/plan.yml",
+    "release/plan": "./.github/workflows/plan.yml",
+    "release/promote": "./.github/workflows/promote.yml",
+}
 
 # Actions by name, and what stands in for them.
 ACTIONS: Final = {
