@@ -5,24 +5,28 @@ keeps to the plan: it is given the plan that the second preview has written, and
 operation that is not in it (Pulumi's update plans).
 """
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import pulumi.automation as auto
+import yaml
 from pulumi.automation import EngineEvent
 
 from review.changes import Reading
 from review.digest import Plan, compare
-from review.errors import ApplyFailed, ChecksFailed, NotPlanned, PlanDiffers, StackBusy
+from review.errors import ApplyFailed, ChecksFailed, NotPlanned, PlanDiffers, ReviewError, StackBusy
 from review.events import read
 from review.masking import Masker
 from review.plans import FolderPlans, checked_digest
-from review.preview import Request, Say, masker_of, options, preview, words_of
+from review.preview import Request, Say, masker_of, options, preview, settings_in, words_of
 from review.report import Report
+from review.sealing import can_be_sealed, how_to_seal, provider_of
 
 # So many differences are spelled out.
 LISTED = 40
@@ -56,7 +60,7 @@ def up(
     Raises PlanDiffers, ChecksFailed, StackBusy or ReviewError before anything is done, ApplyFailed if the
     engine stopped, NotPlanned if it did something else than planned.
     """
-    if digest:
+    if digest is not None:
         checked_digest(digest)
     planned = plans.load(digest) if digest and plans else None
     if planned:
@@ -79,12 +83,19 @@ def up(
 
 
 def _stack(request: Request) -> auto.Stack:
-    """The stack, made if need be: this is the run that may."""
+    """The stack, made if need be: this is the run that may. Raises ReviewError before anything is made."""
+    folder, engine = request.engine.work_dir, request.engine
     try:
-        return auto.create_or_select_stack(
-            request.stack, work_dir=request.engine.work_dir, opts=options(request.engine)
-        )
-    except auto.CommandError as error:
+        with suppress(auto.StackNotFoundError):
+            return auto.select_stack(request.stack, work_dir=folder, opts=options(engine))
+        settings, variables = settings_in(request.file), {**os.environ, **engine.env_vars}
+        if not can_be_sealed(settings, variables, engine.who_am_i().url or ""):
+            region = f"{engine.project_settings().name}:region"
+            configuration = settings.get("config") or {}
+            raise ReviewError(how_to_seal(request.stack, configuration.get(region, "REGION")))
+        opts = options(engine, secrets_provider=provider_of(settings))
+        return auto.create_stack(request.stack, work_dir=folder, opts=opts)
+    except (auto.CommandError, yaml.YAMLError, OSError) as error:
         words = masker_of(request).text(words_of(error))
         raise ApplyFailed(f"stack {request.stack} can't be reached; nothing was done:\n{words}") from None
 

@@ -5,6 +5,7 @@ a state of its own that is thrown away.
 """
 
 import os
+import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from review.events import read
 from review.masking import Masker
 from review.policy_findings import PolicyFinding
 from review.report import CostDelta, Report, compose
+from review.sealing import is_sealed, provider_of
 from review.stateful import Allowance
 
 Say = Callable[[str], None]
@@ -81,11 +83,11 @@ def preview(request: Request, say: Say, today: date | None = None) -> Report:
     project, plan, judgement = _project(request), None, Judgement()
     with kept(request.file):
         try:
-            with _selected(request) as stack:
+            with _selected(request) as (stack, file):
                 configuration = configuration_of(request.file)
                 masker = masker_of(request, stack)
                 deployment = stack.export_stack().deployment or {}
-                reading, events = _previewed(stack, request, masker, secret_key(deployment))
+                reading, events = _previewed(stack, file, request, masker, secret_key(deployment))
         except (auto.CommandError, yaml.YAMLError, OSError) as error:
             reading = Reading(errors=(masker.text(words_of(error)),))
     if reading.finished and not reading.errors:
@@ -141,7 +143,8 @@ def failed(stack: str, project: str, words: str, today: date) -> Report:
 
 def masker_of(request: Request, stack: auto.Stack | None = None) -> Masker:
     """Knows this process's credentials and, given the stack, the secrets of its configuration."""
-    known = [*request.secrets, *known_secrets.of_environment(os.environ, request.engine.env_vars)]
+    engine = stack.workspace if stack else request.engine
+    known = [*request.secrets, *known_secrets.of_environment(os.environ, engine.env_vars)]
     if stack:
         known += known_secrets.of_configuration(configuration_of(request.file), stack.get_all_config())
     return Masker(known)
@@ -153,7 +156,7 @@ def worst(reports: Sequence[Report]) -> int:
 
 
 def _previewed(
-    stack: auto.Stack, request: Request, masker: Masker, key: bytes | None
+    stack: auto.Stack, file: Path | None, request: Request, masker: Masker, key: bytes | None
 ) -> tuple[Reading, list[EngineEvent]]:
     events: list[EngineEvent] = []
     keyed = masker.keyed(key) if key else None
@@ -163,6 +166,7 @@ def _previewed(
             refresh=request.refresh or None,
             policy_packs=[str(pack) for pack in request.policy_packs] or None,
             plan=str(request.save_plan) if request.save_plan else None,
+            config_file=str(file) if file else None,
             suppress_outputs=True,
         )
     except auto.CommandError as error:
@@ -189,31 +193,68 @@ def _project(request: Request) -> str:
     return found
 
 
+def settings_in(file: Path) -> dict[str, Any]:
+    """The stack's settings file as it is, empty if there is none. Raises OSError or yaml.YAMLError."""
+    if not file.exists():
+        return {}
+    with file.open("rb") as text:
+        found = yaml.safe_load(text)
+    return found if isinstance(found, dict) else {}
+
+
 def configuration_of(file: Path) -> dict[str, Any]:
     """The `config:` block as it is in the file, secrets encrypted."""
-    found = yaml.safe_load(file.read_text()) if file.exists() else {}
-    block: dict[str, Any] = (found or {}).get("config") or {}
+    block: dict[str, Any] = settings_in(file).get("config") or {}
     return block
 
 
-def options(engine: auto.LocalWorkspace, **variables: str) -> auto.LocalWorkspaceOptions:
-    """The engine's own environment and command, with more variables."""
+def options(
+    engine: auto.LocalWorkspace, *, secrets_provider: str | None = None, **variables: str
+) -> auto.LocalWorkspaceOptions:
+    """The engine's own environment and command, with more variables. secrets_provider: of a new stack."""
     return auto.LocalWorkspaceOptions(
-        env_vars={**engine.env_vars, **variables}, pulumi_command=engine.pulumi_command
+        env_vars={**engine.env_vars, **variables},
+        secrets_provider=secrets_provider,
+        pulumi_command=engine.pulumi_command,
     )
 
 
 @contextmanager
-def _selected(request: Request) -> Iterator[auto.Stack]:
-    """The stack; one that does not exist yet in a state that is gone afterwards."""
+def _selected(request: Request) -> Iterator[tuple[auto.Stack, Path | None]]:
+    """The stack, and the settings file to preview it with if that is not the stack's own.
+
+    One that does not exist yet is in a state that is gone afterwards, and so are its settings.
+    """
     folder = request.engine.work_dir
     try:
         found = auto.select_stack(request.stack, work_dir=folder, opts=options(request.engine))
     except auto.StackNotFoundError:
         found = None
     if found:
-        yield found
+        yield found, None
         return
     with tempfile.TemporaryDirectory(prefix="preview-") as state:
-        opts = options(request.engine, PULUMI_BACKEND_URL=f"file://{state}")
-        yield auto.create_stack(request.stack, work_dir=folder, opts=opts)
+        file, variables = _made(request, Path(state))
+        opts = options(request.engine, **variables)
+        yield auto.select_stack(request.stack, work_dir=folder, opts=opts), file
+
+
+def _made(request: Request, folder: Path) -> tuple[Path, dict[str, str]]:
+    """Makes the stack in the folder. Returns its settings file there, and what leads the engine to its state.
+
+    Whoever may only read has to be able to: a key is used for what has to be decrypted, and for nothing else.
+    Raises auto.CommandError, OSError or yaml.YAMLError.
+    """
+    settings, engine = settings_in(request.file), request.engine
+    command = ["stack", "init", request.stack, "--no-select"]
+    variables = {"PULUMI_BACKEND_URL": f"file://{folder}"}
+    if not is_sealed(settings):
+        variables["PULUMI_CONFIG_PASSPHRASE"] = secrets.token_hex(32)
+    elif provider := provider_of(settings):
+        command += ["--secrets-provider", provider]
+    # The engine changes the settings that are beside the project's file, so neither is the checkout's.
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": _project(request), "runtime": "python"}))
+    file = folder / request.file.name
+    file.write_bytes(request.file.read_bytes() if request.file.exists() else b"")
+    engine.pulumi_command.run(command, str(folder), {**engine.env_vars, **variables})
+    return file, variables

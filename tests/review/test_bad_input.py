@@ -229,7 +229,7 @@ def test_plans_that_cannot_be_kept_and_digests_that_are_none_are_told(place: Che
     (place.folder / "file").write_text("no folder")
     place.variables["SWITCHYARD_PLANS"] = str(place.folder / "file")
     told(place.switchyard("preview", "--stack", STACK), 1, "can't be kept in .*/file: ", "SWITCHYARD_PLANS")
-    for garbage in ("latest", "../../etc/passwd", "f" * 63):
+    for garbage in ("", "latest", "../../etc/passwd", "f" * 63):
         told(place.switchyard("up", "--stack", STACK, "--plan", garbage), 3, "is no digest of a plan")
     told(place.switchyard("up", "--stack", STACK, "--lock-wait", "soon"), 2, "is no length of time")
     untouched(place)
