@@ -6,13 +6,15 @@ from pathlib import Path
 
 import yaml
 
+from infra.whole_file import write_whole
+
 # What the engine writes of its own accord: how the secrets of a new stack are encrypted.
 WRITTEN = ("encryptionsalt", "encryptedkey", "secretsprovider")
 
 
 @contextmanager
 def kept(file: Path, *, only: bool = True) -> Iterator[None]:
-    """Takes out again what the engine writes into the file, for a state that is gone afterwards.
+    """Undoes what the engine writes into the file and takes out of it, for a state that is gone afterwards.
 
     Whatever else a person changes in it meanwhile stays. A file that was not there goes again. only: False
     does nothing.
@@ -29,20 +31,23 @@ def _restore(file: Path, before: str | None) -> None:
     after = file.read_text()
     if before is None:
         file.unlink()
-        return
-    if after == before:
-        return
-    had, has = _content(before), _content(after)
-    added = [key for key in WRITTEN if key in has and key not in had]
-    if {key: value for key, value in has.items() if key not in added} == had:
-        # The engine has written the whole file anew, and not as people write.
-        file.write_text(before)
-    elif added:
-        lines = after.splitlines(keepends=True)
-        file.write_text("".join(line for line in lines if line.partition(":")[0] not in added))
+    elif after != before:
+        # The engine writes the whole file anew, and not as people write.
+        same = _theirs(after) == _theirs(before)
+        write_whole(file, before if same else "".join([*_lines(after, False), *_lines(before, True)]))
 
 
-def _content(text: str) -> dict[str, object]:
+def _lines(text: str, engines: bool) -> list[str]:
+    """The lines that the engine writes of its own accord, or all others."""
+    ended = text if text.endswith("\n") or not text else f"{text}\n"
+    return [
+        line for line in ended.splitlines(keepends=True) if (line.partition(":")[0] in WRITTEN) is engines
+    ]
+
+
+def _theirs(text: str) -> dict[str, object]:
+    """What people have written."""
     found = yaml.safe_load(text)
     # The engine leaves out what is empty.
-    return {key: value for key, value in found.items() if value} if isinstance(found, dict) else {}
+    found = found if isinstance(found, dict) else {}
+    return {key: value for key, value in found.items() if value and key not in WRITTEN}

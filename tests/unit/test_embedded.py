@@ -218,6 +218,18 @@ def test_nothing_that_a_key_service_needs_stays_either(tmp_path: Path) -> None:
     assert file.read_text() == "config: {a: 1}\n"
 
 
+def test_a_key_that_the_engine_took_out_is_there_again(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.prod.yaml"
+    written = "# Production.\nsecretsprovider: awskms://alias/x\nencryptedkey: AbC=\nconfig: {a: 1}\n"
+    file.write_text(written)
+    with kept(file):
+        file.write_text("config:\n  a: 1\nencryptionsalt: v1:embedded\n")
+    assert file.read_text() == written
+    with kept(file):
+        file.write_text("config: {a: 2}\nencryptionsalt: v1:embedded")
+    assert file.read_text() == "config: {a: 2}\nsecretsprovider: awskms://alias/x\nencryptedkey: AbC=\n"
+
+
 def test_a_file_that_can_not_be_read_as_yaml_is_nobodys_to_mend(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.prod.yaml"
     file.write_text("config: [\n")
