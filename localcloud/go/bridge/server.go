@@ -96,10 +96,10 @@ func (s *session) use(found *configuration, instance *instance) *configuration {
 
 // end returns the configuration that was used until now.
 func (s *session) end() *configuration {
-	left := s.use(nil, nil)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	s.over = true
+	left := s.configuration
+	s.configuration, s.instance, s.over = nil, nil, true
 	return left
 }
 
