@@ -31,10 +31,10 @@ def promote(
 
     Status 6 if it is too early, and 0 if they run there already.
     """
-    from switchyard import evidence as evidence_module
+    from release.evidence import read
     from switchyard.releases import ReleasedStack, promoted_images, running_images
 
-    found = evidence_module.read(evidence, datetime.now(UTC)) if evidence else None
+    found = read(evidence, datetime.now(UTC)) if evidence else None
     opened = ReleasedStack(target, evidence=found)
     proven = promoted_images(source, opened, list(service or []), hotfix=hotfix)
     live = running_images(opened, list(proven))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pulumi.automation as auto
 
@@ -39,6 +39,7 @@ from release.checks.smoke import SmokeChecks, unreached
 from release.clock import SystemClock
 from release.driver import Driver, nobody
 from release.errors import Refused
+from release.evidence import Evidence
 from release.gates import Sources, StackGates
 from release.hands import Ports
 from release.journal import Observe
@@ -61,9 +62,6 @@ from switchyard.stacks import (
     unreadable,
 )
 
-if TYPE_CHECKING:
-    from switchyard.evidence import Evidence
-
 # How often a release looks at alarms, targets and judges, and how often CloudWatch has new figures.
 POLL_SECONDS = 10.0
 PERIOD_SECONDS = 60
@@ -85,7 +83,7 @@ class ReleasedStack:
     """
 
     name: str
-    evidence: "Evidence | None" = None
+    evidence: Evidence | None = None
 
     @cached_property
     def settings(self) -> Settings:

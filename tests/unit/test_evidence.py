@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from release.errors import NotYet, Refused
+from release.evidence import Evidence, read
 from release.promotion import PastRelease
 from switchyard.errors import SwitchyardError
-from switchyard.evidence import Evidence, judge, read
+from switchyard.evidence import judge
 from switchyard.promotion_cli import evidence as command
 from switchyard.releases import ReleasedStack, promoted_images
 
